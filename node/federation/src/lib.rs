@@ -1,0 +1,1 @@
+//! The bus between sites: libp2p, and a fake.

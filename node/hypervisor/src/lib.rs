@@ -1,0 +1,1 @@
+//! Machines on one host: libvirt, and a fake with seeded faults.

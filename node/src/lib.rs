@@ -1,0 +1,1 @@
+//! What a site does: the daemon and the command line.

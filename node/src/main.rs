@@ -1,0 +1,3 @@
+//! The binary `reservoir`: node and command line.
+
+fn main() {}

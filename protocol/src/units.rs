@@ -1,0 +1,229 @@
+//! Quantities, each with its unit in its type: cores, memory, disk, money.
+//!
+//! All arithmetic is on integers and checked. Rounding happens once, at the line of a bill, half
+//! to even.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An amount of memory or disk in mebibytes (2^20 bytes).
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Mebibytes(pub u64);
+
+impl Mebibytes {
+    /// An amount of gibibytes (2^30 bytes).
+    #[must_use]
+    pub const fn from_gib(gib: u64) -> Self {
+        Self(gib.saturating_mul(1024))
+    }
+
+    /// This amount in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0.saturating_mul(1 << 20)
+    }
+}
+
+impl fmt::Display for Mebibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 >= 1024 && self.0.is_multiple_of(1024) {
+            write!(f, "{} GiB", self.0 / 1024)
+        } else {
+            write!(f, "{} MiB", self.0)
+        }
+    }
+}
+
+/// The text is not an amount of memory or disk.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MalformedSize {
+    /// No number in front, or a sign, a fraction, an exponent.
+    #[error("'{0}' is not a whole number followed by MiB, GiB or TiB")]
+    Number(String),
+    /// A unit that is not known, or none.
+    #[error("'{0}' has no unit that is known here: write MiB, GiB or TiB")]
+    Unit(String),
+    /// More than fits a machine's address space.
+    #[error("'{0}' is more than any machine has")]
+    Huge(String),
+}
+
+impl FromStr for Mebibytes {
+    type Err = MalformedSize;
+
+    fn from_str(text: &str) -> Result<Self, MalformedSize> {
+        let text = text.trim();
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        if digits.is_empty() {
+            return Err(MalformedSize::Number(text.to_owned()));
+        }
+        let scale: u64 = match unit.trim() {
+            "MiB" => 1,
+            "GiB" => 1 << 10,
+            "TiB" => 1 << 20,
+            _ => return Err(MalformedSize::Unit(text.to_owned())),
+        };
+        let huge = || MalformedSize::Huge(text.to_owned());
+        let number: u64 = digits.parse().map_err(|_| huge())?;
+        let amount = number.checked_mul(scale).ok_or_else(huge)?;
+        if amount > 1 << 40 {
+            return Err(huge());
+        }
+        Ok(Self(amount))
+    }
+}
+
+/// What a machine takes of a host, or a host has to give.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory.
+    pub memory: Mebibytes,
+    /// Disk, at its full virtual size: what has been promised, not what is written yet.
+    pub disk: Mebibytes,
+}
+
+impl Size {
+    /// Whether `self` has room for `other`, in every dimension.
+    #[must_use]
+    pub const fn holds(self, other: Self) -> bool {
+        self.vcpus >= other.vcpus
+            && self.memory.0 >= other.memory.0
+            && self.disk.0 >= other.disk.0
+    }
+
+    /// Both together; each dimension stops at its type's end.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus.saturating_add(other.vcpus),
+            memory: Mebibytes(self.memory.0.saturating_add(other.memory.0)),
+            disk: Mebibytes(self.disk.0.saturating_add(other.disk.0)),
+        }
+    }
+
+    /// What is left of `self` without `other`; each dimension stops at zero.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus.saturating_sub(other.vcpus),
+            memory: Mebibytes(self.memory.0.saturating_sub(other.memory.0)),
+            disk: Mebibytes(self.disk.0.saturating_sub(other.disk.0)),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} vCPU, {}, {} disk", self.vcpus, self.memory, self.disk)
+    }
+}
+
+/// A currency by its ISO 4217 code.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The euro, which a new site charges in unless told otherwise.
+    pub const EUR: Self = Self(*b"EUR");
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).expect("a currency is three capital letters"))
+    }
+}
+
+/// The text is not three capital letters.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("'{0}' is not a currency: write three capital letters, such as EUR")]
+pub struct MalformedCurrency(String);
+
+impl FromStr for Currency {
+    type Err = MalformedCurrency;
+
+    fn from_str(text: &str) -> Result<Self, MalformedCurrency> {
+        match <[u8; 3]>::try_from(text.as_bytes()) {
+            Ok(code) if code.iter().all(u8::is_ascii_uppercase) => Ok(Self(code)),
+            _ => Err(MalformedCurrency(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An amount of money in millionths of its currency's unit.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Micros(pub u64);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// What a site asks for one hour of each thing.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+pub struct Tariff {
+    /// The currency of the three amounts.
+    pub currency: Currency,
+    /// One virtual processor for one hour.
+    pub vcpu_hour: Micros,
+    /// One GiB of memory for one hour.
+    pub memory_gib_hour: Micros,
+    /// One GiB of disk for one hour.
+    pub disk_gib_hour: Micros,
+}
+
+impl Tariff {
+    /// What `size` costs for one hour: exact, then rounded once, half to even.
+    #[must_use]
+    pub fn hourly(&self, size: Size) -> Micros {
+        let exact = u128::from(size.vcpus) * u128::from(self.vcpu_hour.0) * 1024
+            + u128::from(size.memory.0) * u128::from(self.memory_gib_hour.0)
+            + u128::from(size.disk.0) * u128::from(self.disk_gib_hour.0);
+        Micros(u64::try_from(half_even(exact, 1024)).unwrap_or(u64::MAX))
+    }
+}
+
+/// `numerator / divisor`, rounded half to even.
+const fn half_even(numerator: u128, divisor: u128) -> u128 {
+    let (quotient, twice) = (numerator / divisor, (numerator % divisor) * 2);
+    if twice > divisor || (twice == divisor && quotient % 2 == 1) { quotient + 1 } else { quotient }
+}
+
+/// What one machine costs: an amount per hour in a currency.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// The currency of the amount.
+    pub currency: Currency,
+    /// The amount for each hour.
+    pub hourly: Micros,
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/h", self.hourly, self.currency)
+    }
+}

@@ -1,0 +1,1 @@
+//! What a site remembers: Raft over RocksDB.

@@ -1,0 +1,1 @@
+//! Several sites on one machine, with real hypervisors, and what may go wrong.
