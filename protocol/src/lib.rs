@@ -13,6 +13,7 @@ pub mod codec;
 pub mod epoch;
 pub mod identity;
 pub mod ids;
+pub mod names;
 pub mod rows;
 pub mod time;
 pub mod units;
@@ -20,3 +21,18 @@ pub mod units;
 // Descriptions.
 pub mod hull;
 pub mod images;
+pub mod manifest;
+
+// Choices.
+pub mod market;
+pub mod placement;
+
+// Conversations.
+pub mod agreement;
+pub mod machine;
+
+// The replicated state of one site.
+pub mod site;
+
+// What crosses the network.
+pub mod wire;

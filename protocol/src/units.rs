@@ -94,9 +94,7 @@ impl Size {
     /// Whether `self` has room for `other`, in every dimension.
     #[must_use]
     pub const fn holds(self, other: Self) -> bool {
-        self.vcpus >= other.vcpus
-            && self.memory.0 >= other.memory.0
-            && self.disk.0 >= other.disk.0
+        self.vcpus >= other.vcpus && self.memory.0 >= other.memory.0 && self.disk.0 >= other.disk.0
     }
 
     /// Both together; each dimension stops at its type's end.

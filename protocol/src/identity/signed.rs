@@ -205,8 +205,7 @@ impl<T> Serialize for Verified<T> {
 impl<'de, T: Claim> Deserialize<'de> for Verified<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let signed = Signed::<T>::deserialize(deserializer)?;
-        let statement =
-            codec::decode(&signed.bytes, T::LIMIT).map_err(serde::de::Error::custom)?;
+        let statement = codec::decode(&signed.bytes, T::LIMIT).map_err(serde::de::Error::custom)?;
         Ok(Self { signed, statement })
     }
 }

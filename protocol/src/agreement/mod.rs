@@ -1,0 +1,202 @@
+//! How two sites come to an agreement about one machine, and how it ends.
+//!
+//! ```text
+//!   buyer (home)                                seller (provider)
+//!     Call ------------------------------------->  room? policy? image?
+//!     <------------------------------- Offer         and a hold behind it, for a short time
+//!     <------------------------------- Refuse        or why not
+//!     Accept ----------------------------------->  the hold becomes a guest
+//!     <------------------------------- Agreed
+//!     <------------------------------- Lapsed        or it came too late
+//!     Decline ---------------------------------->  the hold is let go
+//!     Order, Order, ... ------------------------>  the guest's goal
+//!     <--------------------------- Report, ...       what has become of it; the last one ends it
+//! ```
+//!
+//! Each message is a signed statement in a numbered stream, delivered once and in order (see
+//! [`crate::site`]), so neither side repeats or reorders anything here. What may be assumed from
+//! silence: the seller lets a hold go after [`HOLD`]; the buyer stops waiting for offers after
+//! [`PATIENCE`]. A hold that the buyer has accepted is never let go in silence: the answer is
+//! `Agreed` or `Lapsed`.
+//!
+//! **Invariant.** The offer and its acceptance carry the same [`Terms`], each signed by the side
+//! that is held to them: both have the other's signature, or there is no agreement.
+
+pub mod buyer;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::epoch::Epoch;
+use crate::hull::Hull;
+use crate::identity::Claim;
+use crate::ids::{CallId, HoldId, HullId, ImageId, MachineId, SiteId, TenantId};
+use crate::machine::{Goal, State};
+use crate::time::{Span, Timestamp};
+use crate::units::{Price, Size};
+
+/// How long a seller keeps room for an offer: long enough for the buyer to hear from the others
+/// it asked, twice, and short enough that a buyer who vanished costs little.
+pub const HOLD: Span = Span::from_secs(30);
+
+/// How long a buyer waits for answers to one round of calls.
+pub const PATIENCE: Span = Span::from_secs(8);
+
+/// The most messages that one delivery to a peer carries: some hundred kilobytes, and one command
+/// in the peer's log.
+pub const DELIVERY_MESSAGES_MAX: usize = 64;
+
+/// What is agreed about one machine.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The site that owns the machine and pays.
+    pub home: SiteId,
+    /// The site that runs it and is paid.
+    pub provider: SiteId,
+    /// The machine.
+    pub machine: MachineId,
+    /// What its guest sees.
+    pub hull: HullId,
+    /// What it takes of the provider.
+    pub size: Size,
+    /// What it starts from.
+    pub image: ImageId,
+    /// What it costs.
+    pub price: Price,
+}
+
+/// A buyer's question: could you run this machine, and for what?
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The buyer's number for the question.
+    pub call: CallId,
+    /// Whose machine, without saying who that is: the home's opaque id.
+    pub tenant: TenantId,
+    /// The machine.
+    pub hull: Hull,
+    /// What it starts from.
+    pub image: ImageId,
+}
+
+/// Why a seller makes no offer, or takes one back. Closed, so that a buyer can act on it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub enum Refusal {
+    /// No host has room for a machine of this size at the moment.
+    NoCapacity,
+    /// The image is not registered there.
+    UnknownImage,
+    /// The seller does not sell to this buyer.
+    NotServed,
+    /// The machine's description does not hang together, or is not the caller's.
+    Malformed,
+    /// The seller has this machine already.
+    Duplicate,
+    /// The offer's time had passed, or its terms were others.
+    Lapsed,
+    /// No answer came in time. Said by the buyer to itself.
+    Silent,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoCapacity => "no host has room for it",
+            Self::UnknownImage => "its image is not registered there",
+            Self::NotServed => "that site does not sell to this one",
+            Self::Malformed => "its description was refused as malformed",
+            Self::Duplicate => "that site has the machine already",
+            Self::Lapsed => "the offer had lapsed when it was accepted",
+            Self::Silent => "no answer in time",
+        })
+    }
+}
+
+/// A buyer's word that it takes an offer.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// The room that was held.
+    pub hold: HoldId,
+    /// The terms of the offer.
+    pub terms: Terms,
+    /// The home's part of the machine's epoch.
+    pub epoch: u64,
+}
+
+/// What a provider says of a guest to its home.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The machine.
+    pub machine: MachineId,
+    /// Which start it is.
+    pub epoch: Epoch,
+    /// What a user sees of it.
+    pub state: State,
+    /// Since when, by the provider's clock.
+    pub since: Timestamp,
+    /// What is wrong, for a person; empty if nothing is.
+    pub reason: String,
+}
+
+/// What one site says to another about machines. Every variant is signed and numbered.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Buyer to seller: a question.
+    Call(Box<Call>),
+    /// Seller to buyer: an offer, with room held behind it.
+    Offer {
+        /// The question it answers.
+        call: CallId,
+        /// The room that is held.
+        hold: HoldId,
+        /// On which terms.
+        terms: Terms,
+    },
+    /// Seller to buyer: no offer.
+    Refuse {
+        /// The question it answers.
+        call: CallId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// Buyer to seller: the offer is taken, on these terms, and the machine's epoch starts here.
+    Accept(Acceptance),
+    /// Buyer to seller: the offer is not taken.
+    Decline {
+        /// The room that was held.
+        hold: HoldId,
+    },
+    /// Seller to buyer: there is an agreement.
+    Agreed {
+        /// It has the name of the hold.
+        hold: HoldId,
+        /// The machine it is about.
+        machine: MachineId,
+    },
+    /// Seller to buyer: there is none.
+    Lapsed {
+        /// The room that is not held any more.
+        hold: HoldId,
+        /// The machine it was for.
+        machine: MachineId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// Home to provider: where the machine should be.
+    Order {
+        /// The machine.
+        machine: MachineId,
+        /// The home's part of its epoch.
+        epoch: u64,
+        /// Where it should be.
+        goal: Goal,
+    },
+    /// Provider to home: where it is.
+    Report(Report),
+}
+
+impl Claim for Message {
+    const DOMAIN: &'static str = "reservoir 2026 message v1";
+    /// A hull with a kernel's command line of 2,000 bytes is the largest part of any of them.
+    const LIMIT: usize = 8 << 10;
+}

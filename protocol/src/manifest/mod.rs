@@ -1,0 +1,289 @@
+//! The manifest: what a tenant asks for, as a service of components.
+//!
+//! ```text
+//! bytes --tree--> places and values --read--> Manifest, or every mistake with its place
+//! ```
+//!
+//! A tenant writes YAML; [`parse`] makes it a [`Manifest`] or says everything that is wrong with
+//! it at once, each with line, column and what to write instead. What is possible at all is
+//! decided here; whether an image or a site of that name exists, only the site can tell.
+//!
+//! **Invariant.** A [`Manifest`] holds its limits, names only components that it has, and can be
+//! started: no component waits for itself, through however many others. There is no other way to
+//! make one than [`parse`] and [`Manifest::new`], which reading it back from the disk goes
+//! through as well. It does not remember how its file was laid out: a later refusal finds the
+//! place in the text again, as [`check_images`] does.
+
+mod fault;
+mod name;
+mod order;
+mod problem;
+mod read;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hull;
+use crate::units::{Mebibytes, Size};
+
+pub use fault::{Fault, Faults, Place};
+pub use name::{ComponentName, Error as NameError, ImageName, ServiceName, SiteReference};
+pub use problem::{Problem, Shape};
+
+/// The most bytes of a manifest: as many components as are allowed, with every key, take a tenth
+/// of it; the rest is for long lists and comments.
+pub const LENGTH_MAX: usize = 256 * 1024;
+
+/// The most components of a service: a person can still oversee them, and every question about
+/// their order stays cheap.
+pub const COMPONENTS_MAX: usize = 64;
+
+/// The most machines of one component.
+pub const REPLICAS_MAX: u32 = 256;
+
+/// The most machines of a service: one submission is one command in the site's log, and places
+/// all of them.
+pub const MACHINES_MAX: u32 = 1024;
+
+/// The most sites that one component is allowed on by name.
+pub const SITES_MAX: usize = 64;
+
+const VCPUS: RangeInclusive<u32> = 1..=hull::VCPUS_MAX;
+const REPLICAS: RangeInclusive<u32> = 1..=REPLICAS_MAX;
+/// Up to 4 TiB for each machine: beyond, a slip of the pen is likelier than such a host.
+const MEMORY: RangeInclusive<Mebibytes> = Mebibytes(1)..=Mebibytes::from_gib(4 << 10);
+/// Up to 64 TiB for each machine, for the same reason.
+const DISK: RangeInclusive<Mebibytes> = Mebibytes(1)..=Mebibytes::from_gib(64 << 10);
+
+/// A service as its tenant asked for it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Manifest {
+    service: ServiceName,
+    components: BTreeMap<ComponentName, Component>,
+}
+
+/// A kind of machine in a service, and how many of it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// What its machines start from, by its name in the site's catalogue.
+    pub image: ImageName,
+    /// What each of its machines takes.
+    pub size: Size,
+    /// How many machines.
+    pub replicas: u32,
+    /// Components whose machines must all be ACTIVE before its own are started.
+    pub after: BTreeSet<ComponentName>,
+    /// The sites that may run it; none given, any may.
+    pub sites: Option<BTreeSet<SiteReference>>,
+}
+
+/// The shape of a manifest, before its invariant is checked.
+#[derive(Deserialize)]
+struct Unchecked {
+    service: ServiceName,
+    components: BTreeMap<ComponentName, Component>,
+}
+
+impl TryFrom<Unchecked> for Manifest {
+    type Error = Problem;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Problem> {
+        Self::new(unchecked.service, unchecked.components)
+    }
+}
+
+/// Reads a manifest.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, in the order of the text. Of what is no YAML at all, only
+/// the first mistake.
+pub fn parse(text: &[u8]) -> Result<Manifest, Faults> {
+    read::manifest(&tree::read(text)?)
+}
+
+/// Checks that every image of a manifest is in a site's catalogue. `text` is what the manifest
+/// was parsed from.
+///
+/// # Errors
+///
+/// Each image that is not, at its place in the text.
+pub fn check_images(text: &[u8], manifest: &Manifest, catalogue: &[&str]) -> Result<(), Faults> {
+    let tree = tree::read(text)?;
+    let mut faults = Faults::default();
+    for (component, image) in manifest.images() {
+        if catalogue.contains(&image.as_str()) {
+            continue;
+        }
+        let keys = ["components", component.as_str(), "image"];
+        let similar = problem::similar(image.as_str(), catalogue.iter().copied());
+        faults.add(
+            tree.place_of(&keys),
+            &keys.join("."),
+            Problem::NoSuchImage { image: image.clone(), similar },
+        );
+    }
+    faults.none_or_err()
+}
+
+impl Manifest {
+    /// The manifest with these components.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that is not kept, or component that could never be started.
+    pub fn new(
+        service: ServiceName,
+        components: BTreeMap<ComponentName, Component>,
+    ) -> Result<Self, Problem> {
+        if components.is_empty() {
+            return Err(Problem::NoComponents);
+        }
+        if components.len() > COMPONENTS_MAX {
+            return Err(Problem::TooMany {
+                what: "components",
+                count: components.len(),
+                limit: COMPONENTS_MAX,
+            });
+        }
+        let mut edges = BTreeMap::new();
+        for (name, component) in &components {
+            component.check()?;
+            if component.after.contains(name) {
+                return Err(Problem::AfterItself { component: name.clone() });
+            }
+            if let Some(unknown) =
+                component.after.iter().find(|other| !components.contains_key(*other))
+            {
+                let known = components.keys().map(ComponentName::as_str);
+                let similar = problem::similar(unknown.as_str(), known);
+                return Err(Problem::UnknownComponent { component: unknown.clone(), similar });
+            }
+            edges.insert(name, component.after.iter().collect());
+        }
+        if let Some(cycle) = order::cycles(edges).into_iter().next() {
+            return Err(Problem::Cycle { components: cycle.into_iter().cloned().collect() });
+        }
+        let machines = components.values().map(|component| component.replicas).sum();
+        if machines > MACHINES_MAX {
+            return Err(Problem::TooManyMachines { machines });
+        }
+        Ok(Self { service, components })
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub const fn service(&self) -> &ServiceName {
+        &self.service
+    }
+
+    /// The components, by name.
+    #[must_use]
+    pub const fn components(&self) -> &BTreeMap<ComponentName, Component> {
+        &self.components
+    }
+
+    /// How many machines it asks for in all.
+    #[must_use]
+    pub fn machines(&self) -> u32 {
+        self.components.values().map(|component| component.replicas).sum()
+    }
+
+    /// The components in the order in which they are started, as waves: those of one wave wait
+    /// for nothing but earlier waves.
+    #[must_use]
+    pub fn startup_order(&self) -> Vec<Vec<&ComponentName>> {
+        let edges = self
+            .components
+            .iter()
+            .map(|(name, component)| (name, component.after.iter().collect()))
+            .collect();
+        order::waves(edges)
+    }
+
+    /// The image of each component.
+    pub fn images(&self) -> impl Iterator<Item = (&ComponentName, &ImageName)> {
+        self.components.iter().map(|(name, component)| (name, &component.image))
+    }
+}
+
+impl Component {
+    fn check(&self) -> Result<(), Problem> {
+        within("vcpus", self.size.vcpus, &VCPUS)?;
+        within("memory", self.size.memory, &MEMORY)?;
+        within("disk", self.size.disk, &DISK)?;
+        within("replicas", self.replicas, &REPLICAS)?;
+        match &self.sites {
+            Some(sites) if sites.is_empty() => Err(Problem::NoSites),
+            Some(sites) if sites.len() > SITES_MAX => {
+                Err(Problem::TooMany { what: "sites", count: sites.len(), limit: SITES_MAX })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `value`, if it is in `range`.
+fn within<T: PartialOrd + fmt::Display>(
+    what: &'static str,
+    value: T,
+    range: &RangeInclusive<T>,
+) -> Result<T, Problem> {
+    if range.contains(&value) { Ok(value) } else { Err(out_of_range(what, &value, range)) }
+}
+
+fn out_of_range<T: fmt::Display>(
+    what: &'static str,
+    value: &dyn fmt::Display,
+    range: &RangeInclusive<T>,
+) -> Problem {
+    Problem::OutOfRange {
+        what,
+        value: problem::excerpt(&value.to_string()),
+        least: range.start().to_string(),
+        most: range.end().to_string(),
+    }
+}
+
+/// The manifest as a file that [`parse`] reads as the same manifest. What could pass for a
+/// number or a truth value is quoted.
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "service: \"{}\"", self.service)?;
+        writeln!(f, "components:")?;
+        for (name, component) in &self.components {
+            writeln!(f, "  \"{name}\":")?;
+            write!(f, "{component}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "    image: \"{}\"", self.image)?;
+        writeln!(f, "    vcpus: {}", self.size.vcpus)?;
+        writeln!(f, "    memory: {}", self.size.memory)?;
+        writeln!(f, "    disk: {}", self.size.disk)?;
+        writeln!(f, "    replicas: {}", self.replicas)?;
+        if !self.after.is_empty() {
+            writeln!(f, "    after: [{}]", quoted(self.after.iter()))?;
+        }
+        if let Some(sites) = &self.sites {
+            writeln!(f, "    place: {{ sites: [{}] }}", quoted(sites.iter()))?;
+        }
+        Ok(())
+    }
+}
+
+fn quoted(names: impl Iterator<Item: fmt::Display>) -> String {
+    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}

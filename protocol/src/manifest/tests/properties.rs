@@ -1,0 +1,172 @@
+//! Properties: no bytes make the reader panic, and what is written is read as the same.
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Names that are awkward in YAML unless quoted, and others.
+fn label() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("true".to_owned()),
+        Just("null".to_owned()),
+        Just("no".to_owned()),
+        Just("e1".to_owned()),
+        "[a-z]([a-z0-9-]{0,20}[a-z0-9])?",
+    ]
+}
+
+fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
+    let size = (VCPUS, MEMORY.start().0..=MEMORY.end().0, DISK.start().0..=DISK.end().0).prop_map(
+        |(vcpus, memory, disk)| Size { vcpus, memory: Mebibytes(memory), disk: Mebibytes(disk) },
+    );
+    let sites = btree_set("[A-Za-z0-9._-]{1,64}", 1..4).prop_map(|sites| {
+        sites.iter().map(|site| site.parse::<SiteReference>().unwrap()).collect()
+    });
+    (size, 1_u32..=64, "[A-Za-z0-9._:/+@-]{1,64}", option::of(sites), vec(any::<bool>(), 12))
+        .prop_map(|(size, replicas, image, sites, after)| {
+            let image = image.parse().unwrap();
+            (Component { image, size, replicas, after: BTreeSet::new(), sites }, after)
+        })
+}
+
+/// Manifests in which each component may wait for any of those before it by name.
+fn manifest() -> impl Strategy<Value = Manifest> {
+    (label(), btree_set(label(), 1..12), vec(component(), 12)).prop_map(
+        |(service, names, components)| {
+            let names: Vec<ComponentName> =
+                names.iter().map(|name| name.parse().unwrap()).collect();
+            let components = names
+                .iter()
+                .zip(components)
+                .enumerate()
+                .map(|(index, (name, (mut component, after)))| {
+                    let earlier = names[..index].iter().zip(after).filter(|(_, wanted)| *wanted);
+                    component.after = earlier.map(|(name, _)| name.clone()).collect();
+                    (name.clone(), component)
+                })
+                .collect();
+            Manifest::new(service.parse().unwrap(), components).unwrap()
+        },
+    )
+}
+
+/// Texts that go deeper into the reader than arbitrary bytes: the example with pieces of YAML
+/// put into it.
+fn mangled() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "\n",
+        "  ",
+        "\t",
+        ":",
+        ": ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "#",
+        "&a ",
+        "*a",
+        "!!int ",
+        "|\n",
+        ">",
+        "?",
+        "---\n",
+        "...\n",
+        "<<: ",
+        "-1",
+        "1e999",
+        ".nan",
+        "0x1f",
+        "99999999999999999999",
+        "99999999999999999999999999999999999999999999",
+        "\u{0}",
+        "\u{feff}",
+        "\u{85}",
+        "\u{2028}",
+        "ü",
+        "\r",
+        "after",
+        "null",
+        "true",
+        "%YAML 1.2\n",
+        "@",
+        "`",
+        ",",
+    ]);
+    vec((any::<prop::sample::Index>(), piece), 1..12).prop_map(|pieces| {
+        let mut text: Vec<char> = EXAMPLES[0].1.chars().collect();
+        for (index, piece) in pieces {
+            let at = index.index(text.len() + 1);
+            text.splice(at..at, piece.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
+/// Whatever is wrong can be shown, and what is right keeps the invariant.
+fn is_answered(text: &[u8]) {
+    match parse(text) {
+        Ok(manifest) => {
+            assert_eq!(
+                Manifest::new(manifest.service.clone(), manifest.components.clone()),
+                Ok(manifest.clone())
+            );
+            let started: usize = manifest.startup_order().iter().map(Vec::len).sum();
+            assert_eq!(started, manifest.components.len());
+        }
+        Err(faults) => {
+            assert!(faults.iter().next().is_some());
+            assert!(faults.iter().all(|fault| !fault.hint().is_empty()));
+            assert!(faults.iter().all(|fault| fault.place.line > 0 && fault.place.column > 0));
+            let shown = faults.render("f", text);
+            assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_written_manifest_is_read_as_the_same(manifest in manifest()) {
+        let text = manifest.to_string();
+        prop_assert_eq!(parse(text.as_bytes()), Ok(manifest), "{}", text);
+    }
+
+    #[test]
+    fn a_manifest_survives_the_log(manifest in manifest()) {
+        let bytes = codec::encode(&manifest);
+        prop_assert_eq!(codec::decode_canonical::<Manifest>(&bytes, LENGTH_MAX).unwrap(), manifest);
+    }
+
+    #[test]
+    fn each_component_comes_after_all_that_it_waits_for(manifest in manifest()) {
+        let mut started = BTreeSet::new();
+        for wave in manifest.startup_order() {
+            for name in &wave {
+                let after = &manifest.components[*name].after;
+                prop_assert!(after.iter().all(|other| started.contains(other)));
+            }
+            started.extend(wave);
+        }
+        prop_assert_eq!(started.len(), manifest.components.len());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in vec(any::<u8>(), 0..400)) {
+        is_answered(&bytes);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+        is_answered(text.as_bytes());
+    }
+
+    #[test]
+    fn no_mangled_manifest_makes_the_reader_panic(text in mangled()) {
+        is_answered(text.as_bytes());
+    }
+}

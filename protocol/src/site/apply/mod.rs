@@ -1,0 +1,112 @@
+//! Applying commands: one file for each side of a site's business.
+
+mod buying;
+mod deployment;
+mod hosting;
+mod operator;
+mod peers;
+mod selling;
+mod tenant;
+mod tidying;
+
+pub(super) use deployment::{allows, reference_allows};
+
+use super::command::{Command, Outcome, Refusal};
+use super::{Site, Turn};
+use crate::agreement::Message;
+use crate::agreement::buyer::Offer;
+use crate::identity::Verified;
+use crate::ids::{RequestId, SiteId, TenantId};
+use crate::time::Timestamp;
+
+impl Site {
+    pub(super) fn handle(
+        &mut self,
+        command: &Command,
+        turn: &mut Turn,
+    ) -> Result<Outcome, Refusal> {
+        if let Command::Configure(configure) = command {
+            return self.configure(configure, turn);
+        }
+        if self.profile.is_empty() {
+            // Nothing but its configuration can be said to a site that does not exist yet. The
+            // node configures it before it proposes anything else.
+            return Ok(Outcome::Done);
+        }
+        match command {
+            Command::Configure(configure) => self.configure(configure, turn),
+            Command::Tenant { tenant, request, ask } => {
+                self.once(*tenant, *request, turn, |site, turn| site.tenant(*tenant, ask, turn))
+            }
+            Command::Operator { request, ask } => {
+                let operator = TenantId::from_uuid(uuid::Uuid::nil());
+                self.once(operator, *request, turn, |site, turn| site.operator(ask, turn))
+            }
+            Command::Host { host, described } => Ok(self.describe_host(*host, described, turn)),
+            Command::Observe { host, observations } => Ok(self.observe(*host, observations, turn)),
+            Command::Seek { machine, sites, last } => Ok(self.seek(*machine, sites, *last, turn)),
+            Command::Receive { messages } => self.receive(messages, turn),
+            Command::Acknowledged { peer, through } => Ok(self.acknowledged(*peer, *through)),
+            Command::Tick => Ok(self.tidy(turn.now)),
+        }
+    }
+
+    /// Does what a client asks, once: the repetition of a request is answered as the first was.
+    /// Refusals are not remembered, since a refused request has changed nothing.
+    fn once(
+        &mut self,
+        tenant: TenantId,
+        request: RequestId,
+        turn: &mut Turn,
+        act: impl FnOnce(&mut Self, &mut Turn) -> Result<Outcome, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        if let Some((_, outcome)) = self.requests.get(&(tenant, request)) {
+            return Ok(outcome.clone());
+        }
+        if self.requests.len() >= super::REQUESTS_MAX {
+            return Err(Refusal::Full {
+                what: "requests under way".to_owned(),
+                limit: super::REQUESTS_MAX,
+            });
+        }
+        let outcome = act(self, turn)?;
+        self.requests.insert((tenant, request), (turn.now, outcome.clone()));
+        Ok(outcome)
+    }
+
+    /// Does what time alone decides.
+    pub(super) fn pass_deadlines(&mut self, turn: &mut Turn) {
+        self.let_holds_go(turn);
+        self.close_calls(turn);
+    }
+
+    /// When the next deadline passes, if there is any.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let holds = self.holds.iter().map(|(_, hold)| hold.expires);
+        let calls = self.calls.iter().map(|(_, asking)| asking.deadline);
+        holds.chain(calls).min()
+    }
+
+    fn take_up(&mut self, from: SiteId, message: &Verified<Message>, turn: &mut Turn) {
+        match message.body() {
+            Message::Call(call) => self.called(from, call, turn),
+            Message::Offer { call, hold, terms } => {
+                let evidence = message.clone();
+                let offer = Offer { site: from, hold: *hold, terms: terms.clone(), evidence };
+                self.offered(*call, Box::new(offer), turn);
+            }
+            Message::Refuse { call, reason } => self.call_refused(from, *call, *reason, turn),
+            Message::Accept(acceptance) => self.accepted(from, acceptance, message, turn),
+            Message::Decline { hold } => self.declined(from, *hold),
+            Message::Agreed { hold, machine } => self.agreed(*machine, *hold, message, turn),
+            Message::Lapsed { hold, machine, reason } => {
+                self.lapsed(from, *machine, *hold, *reason, turn);
+            }
+            Message::Order { machine, epoch, goal } => {
+                self.ordered(from, *machine, *epoch, *goal, turn);
+            }
+            Message::Report(report) => self.reported(from, report, turn),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What must hold of every site at every moment, judged without the code that makes it so.
+//!
+//! Simulation and tests call this after every step. What concerns several sites at once (a
+//! machine that runs twice) is judged where all of them can be seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Site;
+use super::state::Place;
+use crate::ids::{HoldId, HostId, MachineId, MachineName};
+
+/// Something that must never be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Violation {
+    /// More is promised on a host than it has (DESIGN, invariant 4).
+    Oversold(HostId),
+    /// Two guests or holds share a slot, and so a uid and an address.
+    SharedSlot(HostId, u32),
+    /// A guest or hold on a host that does not exist.
+    NoSuchHost(HostId),
+    /// A machine is said to be here and there is no guest, or the other way round.
+    LostGuest(MachineName),
+    /// A foreign guest without a standing agreement.
+    NoAgreement(MachineName),
+    /// A machine at a peer without an agreement.
+    NoAgreementFor(MachineId),
+    /// An agreement whose terms are not those of its guest's hull.
+    OtherTerms(HoldId),
+    /// A machine that waits for a call that does not exist.
+    LostCall(MachineId),
+}
+
+impl Site {
+    /// Everything that is wrong with this site.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if self.profile.is_empty() {
+            return found;
+        }
+        self.judge_hosts(&mut found);
+        self.judge_guests(&mut found);
+        self.judge_machines(&mut found);
+        found
+    }
+
+    fn judge_hosts(&self, found: &mut Vec<Violation>) {
+        let guests = self.guests.iter().map(|(_, guest)| (guest.lodging, &guest.hull));
+        let holds = self.holds.iter().map(|(_, hold)| (hold.lodging, &hold.hull));
+        let mut loads: BTreeMap<HostId, (u64, u64, u64)> = BTreeMap::new();
+        let mut slots = BTreeSet::new();
+        for (lodging, hull) in guests.chain(holds) {
+            if !slots.insert(lodging) {
+                found.push(Violation::SharedSlot(lodging.host, lodging.slot));
+            }
+            let load = loads.entry(lodging.host).or_default();
+            load.0 += u64::from(hull.vcpus_max);
+            load.1 += hull.memory_max.0;
+            load.2 += hull.disks.iter().map(|disk| disk.size.0).sum::<u64>();
+        }
+        for (id, load) in loads {
+            match self.hosts.get(&id) {
+                None => found.push(Violation::NoSuchHost(id)),
+                Some(host) => {
+                    let capacity = host.capacity;
+                    if load.0 > u64::from(capacity.vcpus)
+                        || load.1 > capacity.memory.0
+                        || load.2 > capacity.disk.0
+                    {
+                        found.push(Violation::Oversold(id));
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge_guests(&self, found: &mut Vec<Violation>) {
+        let me = self.me();
+        for (name, guest) in self.guests.iter() {
+            if name.home == me {
+                let here = self.machines.get(&name.machine).is_some_and(
+                    |row| matches!(row.place, Place::Here(host) if host == guest.lodging.host),
+                );
+                if !here {
+                    found.push(Violation::LostGuest(*name));
+                }
+                continue;
+            }
+            match guest.agreement.and_then(|id| self.agreements.get(&id).map(|row| (id, row))) {
+                Some((_, row)) if row.ended.is_some() => {
+                    found.push(Violation::NoAgreement(*name));
+                }
+                Some((id, row)) if row.terms.hull != guest.hull.id() => {
+                    found.push(Violation::OtherTerms(id));
+                }
+                Some(_) => {}
+                None => found.push(Violation::NoAgreement(*name)),
+            }
+        }
+    }
+
+    fn judge_machines(&self, found: &mut Vec<Violation>) {
+        for (id, row) in self.machines.iter() {
+            match &row.place {
+                Place::Here(_) if self.guests.get(&self.name_of(*id)).is_none() => {
+                    found.push(Violation::LostGuest(self.name_of(*id)));
+                }
+                Place::There { agreement, .. } => {
+                    let stands =
+                        self.agreements.get(agreement).is_some_and(|it| it.ended.is_none());
+                    if !stands {
+                        found.push(Violation::NoAgreementFor(*id));
+                    }
+                }
+                Place::Sought { call: Some(call), .. } if self.calls.get(call).is_none() => {
+                    found.push(Violation::LostCall(*id));
+                }
+                Place::Here(_)
+                | Place::Sought { .. }
+                | Place::Nowhere
+                | Place::Held(_)
+                | Place::Accepted(_) => {}
+            }
+        }
+    }
+
+    fn name_of(&self, machine: MachineId) -> MachineName {
+        super::state::guest_name(self.me(), machine)
+    }
+}

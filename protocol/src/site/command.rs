@@ -1,0 +1,347 @@
+//! What can be asked of a site, and what it answers.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Mode, Role};
+use crate::agreement::Message;
+use crate::epoch::Epoch;
+use crate::identity::Verified;
+use crate::ids::{
+    HostId, ImageId, KeyId, MachineId, MachineName, NodeId, RequestId, ServiceId, SiteId, TenantId,
+};
+use crate::images::Image;
+use crate::machine::guest::Seen;
+use crate::machine::{Goal, Verb};
+use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::names::Label;
+use crate::time::Timestamp;
+use crate::units::{Size, Tariff};
+
+/// A command with what the proposing leader stamped on it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stamped {
+    /// The leader's wall clock.
+    pub at: Timestamp,
+    /// Chance, from which ids and draws follow.
+    pub seed: [u8; 32],
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What enters a site's log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// The site begins, or learns that its configuration was changed.
+    Configure(Configure),
+    /// A tenant asks.
+    Tenant {
+        /// Who asks.
+        tenant: TenantId,
+        /// The client's own name for the request: a repetition is answered and not done again.
+        request: RequestId,
+        /// What is asked.
+        ask: TenantAsk,
+    },
+    /// An operator asks.
+    Operator {
+        /// The client's own name for the request.
+        request: RequestId,
+        /// What is asked.
+        ask: OperatorAsk,
+    },
+    /// A node describes its host.
+    Host {
+        /// The host.
+        host: HostId,
+        /// How it is.
+        described: Described,
+    },
+    /// A host has seen something new of its guests.
+    Observe {
+        /// The host.
+        host: HostId,
+        /// What was seen.
+        observations: Vec<Observation>,
+    },
+    /// A machine that is to be placed elsewhere: these sites are to be asked.
+    Seek {
+        /// The machine.
+        machine: MachineId,
+        /// Whom to ask, drawn from the leader's book of adverts.
+        sites: Vec<SiteId>,
+        /// Whether nobody is left to be asked after them.
+        last: bool,
+    },
+    /// Messages of a peer, checked, in the order of their numbers.
+    Receive {
+        /// The messages.
+        messages: Vec<Verified<Message>>,
+    },
+    /// A peer has taken up what was owed to it.
+    Acknowledged {
+        /// The peer.
+        peer: SiteId,
+        /// The last message it has taken up.
+        through: u64,
+    },
+    /// A deadline of the state has passed.
+    Tick,
+}
+
+/// What the configuration file says of the site.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Configure {
+    /// The site.
+    pub site: SiteId,
+    /// Its name.
+    pub name: String,
+    /// What it charges.
+    pub tariff: Tariff,
+    /// Its peers.
+    pub peers: Vec<PeerEntry>,
+}
+
+/// A peer, as the configuration names it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct PeerEntry {
+    /// The peer.
+    pub site: SiteId,
+    /// What this site calls it.
+    pub name: String,
+    /// Whether it may buy here.
+    pub sells_to: bool,
+    /// Whether this site may buy there.
+    pub buys_from: bool,
+}
+
+/// A tenant's request.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum TenantAsk {
+    /// Deploy the machines of a manifest.
+    Submit {
+        /// What is asked for.
+        manifest: Box<Manifest>,
+        /// Whether all machines hang together.
+        mode: Mode,
+    },
+    /// Take a service down.
+    End {
+        /// The service.
+        service: ServiceId,
+    },
+    /// Describe a machine without starting it (the deck's `InitializeVEE`).
+    Define {
+        /// Its name.
+        name: Label,
+        /// What it starts from, by its name in the catalogue.
+        image: ImageName,
+        /// What it takes.
+        size: Size,
+        /// The sites it may run at; none given, any may.
+        sites: Option<BTreeSet<SiteReference>>,
+    },
+    /// Lead a machine to another state (the deck's `VEEUpdate`).
+    Update {
+        /// The machine.
+        machine: MachineId,
+        /// Where to.
+        verb: Verb,
+    },
+}
+
+/// An operator's request.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum OperatorAsk {
+    /// Take a key into use; its secret never enters the log.
+    AddKey {
+        /// A label.
+        name: Label,
+        /// Whose services it acts on, by the tenant's name; a new tenant if there is none.
+        tenant: Label,
+        /// What it allows.
+        role: Role,
+        /// BLAKE3 of its secret.
+        digest: [u8; 32],
+    },
+    /// Take a key out of use.
+    RemoveKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// Enter an image into the catalogue. Its files are at the node already.
+    RegisterImage {
+        /// Its name.
+        name: ImageName,
+        /// What it consists of.
+        image: Image,
+    },
+    /// Strike an image from the catalogue.
+    UnregisterImage {
+        /// The image.
+        image: ImageId,
+    },
+}
+
+/// How a host is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Described {
+    /// The node that speaks for it.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// What it has to give.
+    pub capacity: Size,
+    /// What its hypervisor calls itself.
+    pub hypervisor: String,
+    /// Why nothing can be placed on it; empty if it is well.
+    pub trouble: String,
+}
+
+/// What a host has seen of one guest.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The guest.
+    pub guest: MachineName,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// What.
+    pub seen: Seen,
+}
+
+/// What the proposer of a command learns.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is done, or was already.
+    Done,
+    /// The service was taken on.
+    Service(ServiceId),
+    /// The machine was defined.
+    Machine(MachineId),
+    /// The image was registered.
+    Image(ImageId),
+    /// The key was taken into use.
+    Key(KeyId),
+    /// The peer's messages are taken up, up to this number.
+    Taken(u64),
+    /// It cannot be done; nothing was changed.
+    Refused(Refusal),
+}
+
+/// Why a site does not do what it is asked to.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Configured for another site than the one whose state this is.
+    #[error("this state belongs to site {site}: start it with that site's keys")]
+    OtherSite {
+        /// The site of the state.
+        site: SiteId,
+    },
+    /// No such service of this tenant.
+    #[error("there is no service {service}; 'reservoir service ls' lists those there are")]
+    UnknownService {
+        /// The service.
+        service: ServiceId,
+    },
+    /// No such machine of this tenant.
+    #[error("there is no machine {machine}; 'reservoir machine ls' lists those there are")]
+    UnknownMachine {
+        /// The machine.
+        machine: MachineId,
+    },
+    /// No such image in the catalogue.
+    #[error("there is no image '{name}' here; 'reservoir image register {name} ...' enters it")]
+    UnknownImage {
+        /// Its name.
+        name: ImageName,
+        /// The component that names it, if it is a manifest's.
+        component: Option<ComponentName>,
+    },
+    /// No such image in the catalogue.
+    #[error("there is no image {image}; 'reservoir image ls' lists those there are")]
+    UnknownImageId {
+        /// The image.
+        image: ImageId,
+    },
+    /// No such key.
+    #[error("there is no key {key}; 'reservoir key ls' lists those there are")]
+    UnknownKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// The last operator's key cannot go.
+    #[error("key {key} is the last operator's key: add another one before removing it")]
+    LastKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// The name is in use.
+    #[error("the name '{name}' is in use: choose another, or end what has it")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// Machines use the image.
+    #[error("image {image} is used by {machines} machines: destroy them first")]
+    ImageInUse {
+        /// The image.
+        image: ImageId,
+        /// How many machines.
+        machines: usize,
+    },
+    /// The machine's disk is smaller than its image.
+    #[error("image '{image}' needs a disk of {needed} at least")]
+    DiskTooSmall {
+        /// The image's name.
+        image: ImageName,
+        /// What it needs.
+        needed: crate::units::Mebibytes,
+    },
+    /// A size that no machine has.
+    #[error("no machine can have a size of {size}")]
+    BadSize {
+        /// The size.
+        size: Size,
+    },
+    /// The verb does not lead from where the machine is.
+    #[error("machine {machine} is {from}: {verb} does not lead from there")]
+    IllegalStep {
+        /// The machine.
+        machine: MachineId,
+        /// Where it is, or is on its way to.
+        from: Goal,
+        /// What was asked.
+        verb: Verb,
+    },
+    /// The machine is part of a deployment that is not through.
+    #[error("machine {machine} is still being deployed: wait for its service, or end that")]
+    Deploying {
+        /// The machine.
+        machine: MachineId,
+    },
+    /// A limit of the site.
+    #[error("this site has {limit} {what} already, which is all it takes")]
+    Full {
+        /// Of what.
+        what: String,
+        /// How many.
+        limit: usize,
+    },
+    /// Messages from a site that is not a peer.
+    #[error("site {site} is not a peer of this site")]
+    UnknownPeer {
+        /// The site.
+        site: SiteId,
+    },
+    /// Messages that leave a gap.
+    #[error("messages of site {site} begin at {first}, but {taken} is the last that was taken up")]
+    Gap {
+        /// The site.
+        site: SiteId,
+        /// The first number offered.
+        first: u64,
+        /// The last number taken up.
+        taken: u64,
+    },
+}

@@ -1,0 +1,216 @@
+//! The replicated state of one site: everything it has decided, in one place, changed in one way.
+//!
+//! ```text
+//!   tenant's request ---+
+//!   peer's messages  ---+--> Command --(log)--> Site::apply --> Outcome
+//!   host's sight     ---+                          |
+//!   passed deadline  ---+                          +--> rows: machines, guests, holds, ...
+//!                                                  +--> rows owed to peers: the outbox
+//! ```
+//!
+//! [`Site::apply`] is deterministic and total: every replica that applies the same commands has
+//! the same rows, and a refusal is an outcome. It reads no clock and draws no number; the leader
+//! has stamped both on the command. It checks no signature; the node that received a statement
+//! has. What is owed to peers is a row in the state, numbered in one stream for each peer and
+//! removed when the peer has acknowledged it, so a new leader carries on where the last one
+//! stopped. What hosts should do is no list of effects but the state itself: see
+//! [`Site::assignments`].
+//!
+//! A site is its own provider: a machine placed here has a row among the guests like that of any
+//! other site, and is ordered and reported on by the same functions, without the network between.
+//!
+//! **Invariant.** A refused command changes no row but the clock's and those of deadlines that
+//! have passed.
+
+mod apply;
+pub mod check;
+pub mod command;
+mod query;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+use crate::agreement::Message;
+use crate::ids::{
+    CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, RequestId, ServiceId,
+    SiteId, TenantId,
+};
+use crate::rows::{Change, LoadError, Replicated, Row, Table};
+use crate::time::{Span, Timestamp};
+
+pub use command::{Command, Outcome, Refusal, Stamped};
+pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
+
+use state::{
+    Agreement, Guest, Hold, Host, Key, Machine, Owed, Peer, Profile, Registered, Service, Tenant,
+};
+
+/// The most machines of one site's tenants: what one node's memory holds with ease at some
+/// kilobytes each.
+pub const MACHINES_MAX: usize = 10_000;
+
+/// The most guests on one site's hosts.
+pub const GUESTS_MAX: usize = 10_000;
+
+/// The most services.
+pub const SERVICES_MAX: usize = 5_000;
+
+/// The most images in a catalogue.
+pub const IMAGES_MAX: usize = 1_000;
+
+/// The most keys.
+pub const KEYS_MAX: usize = 1_000;
+
+/// The most peers, as many as a configuration file can name in good order.
+pub const PEERS_MAX: usize = 1_000;
+
+/// The most messages owed to one peer before no further call is made to it: orders and reports
+/// must still find room, so this is no hard end, only the end of new business.
+pub const OUTBOX_MAX: usize = 1_000;
+
+/// The most answered requests that are remembered, and for how long: a client that retries does
+/// so within minutes.
+pub const REQUESTS_MAX: usize = 10_000;
+/// See [`REQUESTS_MAX`].
+pub const REQUESTS_KEPT: Span = Span::from_secs(3_600);
+
+/// How long what has ended can still be seen.
+pub const ENDED_KEPT: Span = Span::from_secs(3_600);
+
+/// The largest packet that a guest may send, so that it fits into VXLAN (50 bytes) inside
+/// `WireGuard` over IPv6 (80 bytes) on a path of 1,500.
+pub const MTU: u16 = 1_370;
+
+/// The state of a site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    profile: Table<(), Profile>,
+    hosts: Table<HostId, Host>,
+    tenants: Table<TenantId, Tenant>,
+    keys: Table<KeyId, Key>,
+    images: Table<ImageId, Registered>,
+    peers: Table<SiteId, Peer>,
+    outbox: Table<(SiteId, u64), Owed>,
+    services: Table<ServiceId, Service>,
+    machines: Table<MachineId, Machine>,
+    calls: Table<CallId, crate::agreement::buyer::Asking>,
+    holds: Table<HoldId, Hold>,
+    guests: Table<MachineName, Guest>,
+    agreements: Table<HoldId, Agreement>,
+    requests: Table<(TenantId, RequestId), (Timestamp, Outcome)>,
+}
+
+/// Calls a macro with every table, so that none is forgotten in one of the places that name all.
+macro_rules! with_tables {
+    ($site:ident, $each:ident) => {
+        $each!(
+            $site, profile, hosts, tenants, keys, images, peers, outbox, services, machines, calls,
+            holds, guests, agreements, requests
+        )
+    };
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            profile: Table::new(1),
+            hosts: Table::new(2),
+            tenants: Table::new(3),
+            keys: Table::new(4),
+            images: Table::new(5),
+            peers: Table::new(6),
+            outbox: Table::new(7),
+            services: Table::new(8),
+            machines: Table::new(9),
+            calls: Table::new(10),
+            holds: Table::new(11),
+            guests: Table::new(12),
+            agreements: Table::new(13),
+            requests: Table::new(14),
+        }
+    }
+}
+
+impl Replicated for Site {
+    type Command = Stamped;
+    type Outcome = Outcome;
+
+    fn load(rows: impl Iterator<Item = Row>) -> Result<Self, LoadError> {
+        let mut site = Self::default();
+        for row in rows {
+            macro_rules! load {
+                ($site:ident, $($table:ident),*) => {
+                    match row.table {
+                        $(number if number == $site.$table.number() => $site.$table.load(&row)?,)*
+                        table => return Err(LoadError::UnknownTable { table }),
+                    }
+                };
+            }
+            with_tables!(site, load);
+        }
+        Ok(site)
+    }
+
+    fn apply(&mut self, stamped: &Stamped) -> Outcome {
+        let now = self.advance_clock(stamped.at);
+        let mut turn = Turn { now, mint: Mint::new(now, stamped.seed) };
+        self.pass_deadlines(&mut turn);
+        match self.handle(&stamped.command, &mut turn) {
+            Ok(outcome) => outcome,
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        macro_rules! take {
+            ($site:ident, $($table:ident),*) => {
+                $($site.$table.take_changes(&mut changes);)*
+            };
+        }
+        with_tables!(self, take);
+        changes
+    }
+}
+
+/// What the leader stamped, as it is used up while one command is applied.
+#[derive(Debug)]
+struct Turn {
+    now: Timestamp,
+    mint: Mint,
+}
+
+impl Site {
+    /// The site's clock: the latest moment stamped on a command.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.profile.get(&()).map_or_else(Timestamp::default, |profile| profile.now)
+    }
+
+    /// Takes the stamp, unless the clock of the leader before was ahead.
+    fn advance_clock(&mut self, at: Timestamp) -> Timestamp {
+        let now = self.now().max(at);
+        if let Some(profile) = self.profile.get_mut(&()) {
+            profile.now = now;
+        }
+        now
+    }
+
+    /// The site's id.
+    ///
+    /// # Panics
+    ///
+    /// If the site has not been configured yet: only `Configure` is applied before.
+    #[must_use]
+    fn me(&self) -> SiteId {
+        self.profile.get(&()).expect("only Configure is applied to an unconfigured site").site
+    }
+
+    /// Owes a message to a peer.
+    fn owe(&mut self, peer: SiteId, message: Message, turn: &Turn) {
+        let Some(row) = self.peers.get_mut(&peer) else { return };
+        let number = row.next;
+        row.next += 1;
+        self.outbox.insert((peer, number), Owed { message, at: turn.now });
+    }
+}

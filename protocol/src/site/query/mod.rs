@@ -1,0 +1,233 @@
+//! What can be read of a site's state. Nothing here changes a row.
+
+mod planned;
+
+use std::collections::BTreeSet;
+
+use super::Site;
+use super::apply::allows;
+use super::state::{
+    Agreement, Guest, Host, Key, Machine, Peer, Place, Profile, Registered, Service, Tenant,
+};
+use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
+use crate::hull::Hull;
+use crate::ids::{
+    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, ServiceId, SiteId, TenantId,
+};
+use crate::images::Image;
+use crate::machine::guest::Progress;
+use crate::market::Advert;
+use crate::time::Timestamp;
+use crate::units::Size;
+
+pub use planned::{Planned, Where};
+
+/// What a host is to make of one guest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Assignment {
+    /// The guest.
+    pub name: MachineName,
+    /// What it sees.
+    pub hull: Hull,
+    /// What it starts from.
+    pub image: ImageId,
+    /// The files of it; none if the image has been struck from the catalogue meanwhile.
+    pub files: Option<Image>,
+    /// Its number on the host.
+    pub slot: u32,
+    /// How far it is, and where it should be.
+    pub progress: Progress,
+}
+
+/// What is owed to one peer, from the oldest on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Dispatch {
+    /// The peer.
+    pub peer: SiteId,
+    /// This site's incarnation.
+    pub incarnation: u64,
+    /// Number, message, and when it was decided.
+    pub messages: Vec<(u64, Message, Timestamp)>,
+}
+
+/// A machine for which peers are to be asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seeking {
+    /// The machine.
+    pub machine: MachineId,
+    /// What it takes.
+    pub size: Size,
+    /// The peers that may be asked and have not refused yet.
+    pub peers: BTreeSet<SiteId>,
+    /// Whether nobody has been asked yet.
+    pub first_round: bool,
+}
+
+impl Site {
+    /// What the site is; none before it is configured.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.get(&())
+    }
+
+    /// The site's hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = (&HostId, &Host)> {
+        self.hosts.iter()
+    }
+
+    /// What has been promised on a host.
+    #[must_use]
+    pub fn promised(&self, host: HostId) -> Size {
+        self.promised_on(host)
+    }
+
+    /// The site's tenants.
+    pub fn tenants(&self) -> impl Iterator<Item = (&TenantId, &Tenant)> {
+        self.tenants.iter()
+    }
+
+    /// The site's keys.
+    pub fn keys(&self) -> impl Iterator<Item = (&KeyId, &Key)> {
+        self.keys.iter()
+    }
+
+    /// The key whose secret has this digest. Secrets are 32 random bytes, so that comparing their
+    /// digests gives nothing away.
+    #[must_use]
+    pub fn key_of(&self, digest: &[u8; 32]) -> Option<(KeyId, &Key)> {
+        self.keys.iter().find(|(_, key)| key.digest == *digest).map(|(id, key)| (*id, key))
+    }
+
+    /// The site's catalogue.
+    pub fn images(&self) -> impl Iterator<Item = (&ImageId, &Registered)> {
+        self.images.iter()
+    }
+
+    /// The site's peers.
+    pub fn peers(&self) -> impl Iterator<Item = (&SiteId, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// A peer.
+    #[must_use]
+    pub fn peer(&self, site: SiteId) -> Option<&Peer> {
+        self.peers.get(&site)
+    }
+
+    /// How many messages are owed to a peer.
+    #[must_use]
+    pub fn owed(&self, peer: SiteId) -> usize {
+        self.owed_to(peer)
+    }
+
+    /// All services.
+    pub fn services(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
+        self.services.iter()
+    }
+
+    /// A service.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(&id)
+    }
+
+    /// All machines of the site's tenants, wherever they run.
+    pub fn machines(&self) -> impl Iterator<Item = (&MachineId, &Machine)> {
+        self.machines.iter()
+    }
+
+    /// A machine of one of the site's tenants.
+    #[must_use]
+    pub fn machine(&self, id: MachineId) -> Option<&Machine> {
+        self.machines.get(&id)
+    }
+
+    /// All machines that run here, at home here or not.
+    pub fn guests(&self) -> impl Iterator<Item = (&MachineName, &Guest)> {
+        self.guests.iter()
+    }
+
+    /// A machine that runs here.
+    #[must_use]
+    pub fn guest(&self, name: MachineName) -> Option<&Guest> {
+        self.guests.get(&name)
+    }
+
+    /// All agreements, as buyer and as seller.
+    pub fn agreements(&self) -> impl Iterator<Item = (&HoldId, &Agreement)> {
+        self.agreements.iter()
+    }
+
+    /// An agreement.
+    #[must_use]
+    pub fn agreement(&self, id: HoldId) -> Option<&Agreement> {
+        self.agreements.get(&id)
+    }
+
+    /// Everything that a host is to care for.
+    #[must_use]
+    pub fn assignments(&self, host: HostId) -> Vec<Assignment> {
+        let mine = self.guests.iter().filter(|(_, guest)| guest.lodging.host == host);
+        mine.map(|(name, guest)| Assignment {
+            name: *name,
+            hull: guest.hull.clone(),
+            image: guest.image,
+            files: self.images.get(&guest.image).map(|row| row.image.clone()),
+            slot: guest.lodging.slot,
+            progress: guest.progress.clone(),
+        })
+        .collect()
+    }
+
+    /// The oldest messages owed to a peer, at most as many as one delivery carries.
+    #[must_use]
+    pub fn dispatch(&self, peer: SiteId) -> Option<Dispatch> {
+        let messages: Vec<_> = self
+            .outbox
+            .range((peer, 0)..=(peer, u64::MAX))
+            .take(DELIVERY_MESSAGES_MAX)
+            .map(|((_, number), owed)| (*number, owed.message.clone(), owed.at))
+            .collect();
+        if messages.is_empty() {
+            return None;
+        }
+        let incarnation = self.profile()?.incarnation;
+        Some(Dispatch { peer, incarnation, messages })
+    }
+
+    /// The machines for which peers are to be asked now.
+    #[must_use]
+    pub fn seeking(&self) -> Vec<Seeking> {
+        let sought = self.machines.iter().filter_map(|(id, row)| match &row.place {
+            Place::Sought { call: None, refused } => Some((id, row, refused)),
+            _ => None,
+        });
+        sought
+            .map(|(id, row, refused)| Seeking {
+                machine: *id,
+                size: row.hull.size(),
+                peers: self
+                    .peers
+                    .iter()
+                    .filter(|(site, peer)| {
+                        peer.buys_from
+                            && !refused.contains_key(site)
+                            && allows(row, **site, peer.name.as_str())
+                    })
+                    .map(|(site, _)| *site)
+                    .collect(),
+                first_round: refused.is_empty(),
+            })
+            .collect()
+    }
+
+    /// What the site has to sell at the moment.
+    #[must_use]
+    pub fn advert(&self) -> Option<Advert> {
+        let rooms = self.rooms();
+        let free = rooms.iter().fold(Size::default(), |sum, room| sum.plus(room.free));
+        let largest =
+            rooms.iter().map(|room| room.free).max_by_key(|free| (free.memory, free.vcpus));
+        Some(Advert { free, largest: largest.unwrap_or_default(), tariff: self.profile()?.tariff })
+    }
+}

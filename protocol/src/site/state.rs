@@ -1,0 +1,332 @@
+//! The rows of a site's state: one struct for each table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::agreement::buyer::Offer;
+use crate::agreement::{Message, Refusal, Report, Terms};
+use crate::epoch::Epoch;
+use crate::hull::Hull;
+use crate::identity::Verified;
+use crate::ids::{
+    CallId, HoldId, HostId, ImageId, MachineId, MachineName, NodeId, ServiceId, SiteId, TenantId,
+};
+use crate::images::Image;
+use crate::machine::guest::Progress;
+use crate::machine::{Goal, State};
+use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::names::Label;
+use crate::time::Timestamp;
+use crate::units::{Size, Tariff};
+
+/// What the site is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Its id.
+    pub site: SiteId,
+    /// Its name, a label for people.
+    pub name: String,
+    /// How often it has been restored from a backup.
+    pub incarnation: u64,
+    /// What it charges.
+    pub tariff: Tariff,
+    /// When it was founded.
+    pub founded: Timestamp,
+    /// The latest moment stamped on a command: the site's clock never goes back.
+    pub now: Timestamp,
+}
+
+/// A host, as its node last described it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// The node that speaks for it.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub name: String,
+    /// What it has to give.
+    pub capacity: Size,
+    /// What its hypervisor calls itself.
+    pub hypervisor: String,
+    /// Why nothing new can be placed on it; empty if it is well.
+    pub trouble: String,
+    /// Since when it is well, or in trouble.
+    pub since: Timestamp,
+}
+
+/// Who submits services.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// A label for people.
+    pub name: Label,
+}
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To run the site, and to act as its tenant.
+    Operator,
+    /// To act as its tenant.
+    Tenant,
+}
+
+/// An API key: its secret is known to its owner alone.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// A label for people.
+    pub name: Label,
+    /// Whose services it acts on.
+    pub tenant: TenantId,
+    /// What it allows.
+    pub role: Role,
+    /// BLAKE3 of the secret, which is 32 random bytes: no slow hash is needed.
+    pub digest: [u8; 32],
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// An image in the site's catalogue.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Its name in this catalogue.
+    pub name: ImageName,
+    /// What it consists of.
+    pub image: Image,
+    /// When it was registered.
+    pub created: Timestamp,
+}
+
+/// A peer, and how far the conversation with it is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// What this site calls it.
+    pub name: String,
+    /// Whether it may buy here.
+    pub sells_to: bool,
+    /// Whether this site may buy there.
+    pub buys_from: bool,
+    /// Whether it is still wanted: one that is not is kept while there is business with it.
+    pub wanted: bool,
+    /// The number of the next message to it.
+    pub next: u64,
+    /// The number of the last message from it that was taken up.
+    pub taken: u64,
+}
+
+/// A message owed to a peer until the peer has acknowledged it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Owed {
+    /// What is said.
+    pub message: Message,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// How machines of one submission hang together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Every machine gets a place, or none does.
+    AllOrNothing,
+    /// Each machine that gets a place runs.
+    BestEffort,
+}
+
+/// How far a service's deployment is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Places are sought; nothing has been accepted yet.
+    Reserving,
+    /// The offers are being accepted.
+    Committing,
+    /// The machines are started, tier after tier.
+    Starting,
+    /// Every machine has been started.
+    Running,
+    /// There was no room for it; each machine says why.
+    Refused,
+    /// It is being taken down.
+    Ending,
+    /// Nothing is left of it.
+    Ended,
+}
+
+/// A tenant's service.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What was asked for.
+    pub manifest: Manifest,
+    /// How its machines hang together.
+    pub mode: Mode,
+    /// How far its deployment is.
+    pub stage: Stage,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was submitted.
+    pub created: Timestamp,
+    /// Its machines.
+    pub machines: BTreeSet<MachineId>,
+}
+
+/// Where a machine is, or how far the search for a place is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Place {
+    /// Nowhere, and none is sought.
+    Nowhere,
+    /// None found yet. A call for offers is open if one is named.
+    Sought {
+        /// The open call.
+        call: Option<CallId>,
+        /// Who has refused, and why.
+        refused: BTreeMap<SiteId, Refusal>,
+    },
+    /// A peer holds room for it.
+    Held(Box<Offer>),
+    /// The offer has been accepted, and the peer's word is awaited.
+    Accepted(Box<Offer>),
+    /// On a host of this site.
+    Here(HostId),
+    /// At a peer.
+    There {
+        /// The peer.
+        site: SiteId,
+        /// The agreement.
+        agreement: HoldId,
+    },
+}
+
+/// What is known of a machine's guest.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Which start.
+    pub epoch: Epoch,
+    /// What a user sees of it.
+    pub state: State,
+    /// Since when, by the clock of the site that runs it.
+    pub since: Timestamp,
+    /// What is wrong; empty if nothing is.
+    pub reason: String,
+}
+
+/// Where a machine stands in its service.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The service.
+    pub service: ServiceId,
+    /// The component's name.
+    pub component: ComponentName,
+    /// Which of its replicas, from 1.
+    pub replica: u32,
+}
+
+/// A machine of a tenant of this site, wherever it runs.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name, for people.
+    pub name: String,
+    /// Where it stands in its service, if it is part of one.
+    pub membership: Option<Membership>,
+    /// What its guest sees.
+    pub hull: Hull,
+    /// What it starts from.
+    pub image: ImageId,
+    /// The sites it may run at; none given, any may.
+    pub sites: Option<BTreeSet<SiteReference>>,
+    /// Where it should be.
+    pub goal: Goal,
+    /// The home's part of its epoch: how often it has been placed.
+    pub epoch: u64,
+    /// Where it is.
+    pub place: Place,
+    /// What is known of its guest.
+    pub sight: Sight,
+    /// When it was defined.
+    pub created: Timestamp,
+    /// When nothing was left of it.
+    pub ended: Option<Timestamp>,
+    /// How often an accepted offer turned out to have lapsed.
+    pub lapses: u8,
+}
+
+impl Machine {
+    /// What a user sees of it.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match (&self.place, self.sight.state) {
+            (_, state @ (State::Failed | State::Destroyed)) => state,
+            (Place::Sought { .. } | Place::Held(_) | Place::Accepted(_), _) => State::Placing,
+            (Place::Nowhere | Place::Here(_) | Place::There { .. }, state) => state,
+        }
+    }
+}
+
+/// Room kept for an offer that this site has made.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who was offered it.
+    pub buyer: SiteId,
+    /// Whose machine it is for: the buyer's opaque id.
+    pub tenant: TenantId,
+    /// On which terms.
+    pub terms: Terms,
+    /// The machine.
+    pub hull: Hull,
+    /// Where the room is.
+    pub lodging: Lodging,
+    /// When it is let go.
+    pub expires: Timestamp,
+}
+
+/// A place on a host.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Lodging {
+    /// The host.
+    pub host: HostId,
+    /// A number that no other guest or hold on the host has: its uid and its address follow
+    /// from it.
+    pub slot: u32,
+}
+
+/// A machine that runs here, whether it is at home here or not.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    /// Whose it is: the home's opaque id.
+    pub tenant: TenantId,
+    /// Under which agreement; none if it is at home here.
+    pub agreement: Option<HoldId>,
+    /// What it sees.
+    pub hull: Hull,
+    /// What it starts from.
+    pub image: ImageId,
+    /// Where it is.
+    pub lodging: Lodging,
+    /// How far it is.
+    pub progress: Progress,
+    /// What its home was told last.
+    pub told: Option<Report>,
+}
+
+/// An agreement, with the other side's signatures under it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// What is agreed.
+    pub terms: Terms,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when, if it has ended.
+    pub ended: Option<Timestamp>,
+    /// What the other side has signed: at the buyer the offer, then the seller's word that it
+    /// stands; at the seller the acceptance.
+    pub evidence: Vec<Verified<Message>>,
+}
+
+/// The name of a guest at home here, or of another site's.
+#[must_use]
+pub const fn guest_name(home: SiteId, machine: MachineId) -> MachineName {
+    MachineName { home, machine }
+}

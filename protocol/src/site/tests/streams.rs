@@ -1,0 +1,181 @@
+//! Claims about the numbered streams between sites: each message counts once, in order, or not.
+
+use super::*;
+use crate::agreement::{self, Call};
+use crate::hull::{Boot, Hull};
+use crate::ids::CallId;
+
+/// A world in which alpha owes beta two calls.
+fn calling() -> World {
+    let mut world = World::new(&[0, 2, 2]);
+    world.submit(ALPHA, manifest("shop", &[("web", 1, 2, &[])]), Mode::AllOrNothing);
+    world.seek(ALPHA);
+    assert_eq!(world.owed(ALPHA, BETA).len(), 2);
+    world
+}
+
+fn holds(world: &World) -> usize {
+    world.parties[BETA].site.holds.len()
+}
+
+#[test]
+fn a_delivery_that_comes_again_changes_nothing() {
+    let mut world = calling();
+    let messages = world.owed(ALPHA, BETA);
+    let receive = Command::Receive { messages };
+    assert_eq!(world.apply(BETA, receive.clone()), Outcome::Taken(2));
+    assert_eq!(holds(&world), 2);
+    let (outcome, tables) = world.write(BETA, receive);
+    assert_eq!((outcome, tables), (Outcome::Taken(2), vec![1]));
+}
+
+#[test]
+fn of_a_delivery_that_overlaps_only_the_new_is_taken_up() {
+    let mut world = calling();
+    let messages = world.owed(ALPHA, BETA);
+    let first = Command::Receive { messages: messages[..1].to_vec() };
+    assert_eq!(world.apply(BETA, first), Outcome::Taken(1));
+    assert_eq!(world.apply(BETA, Command::Receive { messages }), Outcome::Taken(2));
+    assert_eq!(holds(&world), 2);
+}
+
+#[test]
+fn nothing_of_a_delivery_with_a_gap_is_taken_up() {
+    let mut world = calling();
+    let (site, call) = (world.parties[ALPHA].id, world.owed(ALPHA, BETA).remove(0));
+    let far = world.says(ALPHA, BETA, 3, call.body().clone(), world.now);
+    let gap = Outcome::Refused(Refusal::Gap { site, first: 3, taken: 0 });
+    for messages in [vec![far.clone()], vec![call, far]] {
+        assert_eq!(world.apply(BETA, Command::Receive { messages }), gap.clone());
+        assert_eq!(holds(&world), 0);
+    }
+}
+
+#[test]
+fn a_stranger_is_refused_and_so_is_the_delivery_it_is_in() {
+    let mut world = calling();
+    world.configure(BETA, &[ALPHA]);
+    world.pass(Span::from_secs(1));
+    let known = world.owed(ALPHA, BETA).remove(0);
+    let strange = world.says(GAMMA, BETA, 1, known.body().clone(), world.now);
+    let refused = Outcome::Refused(Refusal::UnknownPeer { site: world.parties[GAMMA].id });
+    for messages in [vec![strange.clone()], vec![known, strange]] {
+        assert_eq!(world.apply(BETA, Command::Receive { messages }), refused);
+    }
+    assert_eq!(holds(&world), 0);
+}
+
+#[test]
+fn a_peer_that_is_named_again_goes_on_where_it_stopped() {
+    let mut world = calling();
+    world.settle();
+    let beta = world.parties[BETA].id;
+    let before = world.parties[ALPHA].site.peer(beta).cloned().unwrap();
+    world.configure(ALPHA, &[GAMMA]);
+    world.pass(ENDED_KEPT);
+    assert!(!world.parties[ALPHA].site.peer(beta).unwrap().wanted);
+    world.configure(ALPHA, &[BETA, GAMMA]);
+    assert_eq!(world.parties[ALPHA].site.peer(beta), Some(&before));
+}
+
+#[test]
+fn a_peer_with_whom_not_a_word_was_exchanged_is_forgotten() {
+    let mut world = World::new(&[1, 1]);
+    let beta = world.parties[BETA].id;
+    world.configure(ALPHA, &[]);
+    assert!(world.parties[ALPHA].site.is_untidy(world.now));
+    world.pass(Span::from_secs(1));
+    assert_eq!(world.parties[ALPHA].site.peer(beta), None);
+    assert!(!world.parties[ALPHA].site.is_untidy(world.now));
+}
+
+#[test]
+fn a_call_is_refused_for_a_reason() {
+    let mut world = World::new(&[0, 1, 1]);
+    let alpha = world.parties[ALPHA].id;
+    let machine = MachineId::from_uuid(uuid::Uuid::from_u128(5));
+    let boot = image().boot();
+    let hull = |home, vcpus, boot| Hull::new(home, machine, size(vcpus), boot, MTU);
+    let call = |hull, image| {
+        let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
+        Message::Call(Box::new(Call { call, tenant: tenant(), hull, image }))
+    };
+    let known = image().id();
+    let unknown = ImageId::from_bytes([9; 32]);
+    let mut crooked = hull(alpha, 1, boot.clone());
+    crooked.cards[0].port = crooked.disks[0].port;
+    let asked = [
+        (call(hull(alpha, 2, boot.clone()), known), agreement::Refusal::NoCapacity),
+        (call(hull(alpha, 1, boot.clone()), unknown), agreement::Refusal::UnknownImage),
+        (call(hull(alpha, 1, Boot::Disk), known), agreement::Refusal::Malformed),
+        (call(hull(alpha, 0, boot.clone()), known), agreement::Refusal::Malformed),
+        (call(hull(world.parties[GAMMA].id, 1, boot), known), agreement::Refusal::Malformed),
+        (call(crooked, known), agreement::Refusal::Malformed),
+    ];
+    for (number, (body, expected)) in (1..).zip(asked) {
+        let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
+        world.apply(BETA, Command::Receive { messages });
+        let answer = world.owed(BETA, ALPHA).pop().unwrap();
+        assert!(
+            matches!(answer.body(), Message::Refuse { reason, .. } if *reason == expected),
+            "{expected:?}: {answer:?}"
+        );
+    }
+    assert_eq!(holds(&world), 0);
+}
+
+#[test]
+fn a_machine_that_is_here_already_is_not_taken_twice() {
+    let mut world = World::new(&[0, 2]);
+    let machine = world.define(ALPHA, "one", size(1));
+    world.update(ALPHA, machine, Verb::Activate);
+    world.settle();
+    let alpha = world.parties[ALPHA].id;
+    let hull = world.machine(ALPHA, machine).hull.clone();
+    let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
+    let body = Message::Call(Box::new(Call { call, tenant: tenant(), hull, image: image().id() }));
+    let number = world.parties[BETA].site.peer(alpha).unwrap().taken + 1;
+    let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
+    world.apply(BETA, Command::Receive { messages });
+    let answer = world.owed(BETA, ALPHA).pop().unwrap();
+    let duplicate = agreement::Refusal::Duplicate;
+    assert!(matches!(answer.body(), Message::Refuse { reason, .. } if *reason == duplicate));
+}
+
+#[test]
+fn an_acceptance_of_other_terms_is_answered_with_lapsed() {
+    let mut world = World::new(&[0, 1]);
+    world.submit(ALPHA, manifest("shop", &[("web", 1, 1, &[])]), Mode::AllOrNothing);
+    world.seek(ALPHA);
+    world.deliver(ALPHA, BETA);
+    world.deliver(BETA, ALPHA);
+    let accept = world.owed(ALPHA, BETA).pop().unwrap();
+    let Message::Accept(mut acceptance) = accept.body().clone() else { panic!("{accept:?}") };
+    acceptance.terms.price.hourly = Micros(0);
+    let number = accept.statement().sequence;
+    let body = Message::Accept(acceptance);
+    let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
+    world.apply(BETA, Command::Receive { messages });
+    let answer = world.owed(BETA, ALPHA).pop().unwrap();
+    assert!(matches!(answer.body(), Message::Lapsed { .. }), "{answer:?}");
+    assert_eq!(world.parties[BETA].site.guests().count(), 0);
+}
+
+#[test]
+fn a_buyer_that_takes_up_no_answers_is_answered_no_more() {
+    let mut world = World::new(&[0, 0]);
+    let call = |world: &World, number: u64| {
+        let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number.into()));
+        let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
+        let call = CallId::from_uuid(uuid::Uuid::from_u128(number.into()));
+        Message::Call(Box::new(Call { call, tenant: tenant(), hull, image: image().id() }))
+    };
+    let alpha = world.parties[ALPHA].id;
+    let most = u64::try_from(OUTBOX_MAX).unwrap();
+    for number in 1..most + 10 {
+        let body = call(&world, number);
+        let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
+        assert_eq!(world.apply(BETA, Command::Receive { messages }), Outcome::Taken(number));
+    }
+    assert_eq!(world.parties[BETA].site.owed(alpha), OUTBOX_MAX);
+}

@@ -1,0 +1,90 @@
+//! Version 1: the shapes of requests and answers, with their limits.
+//!
+//! All conversations between two sites ride on one numbered stream in each direction: what a site
+//! owes is delivered from its outbox, in batches, and acknowledged with the number of the last
+//! message that was taken up. Bodies are [`Message`]s, each signed by itself, so that what a site
+//! is held to can be shown without the rest of the batch.
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agreement::Message;
+use crate::codec;
+use crate::identity::Signed;
+use crate::ids::MachineId;
+
+pub use crate::agreement::DELIVERY_MESSAGES_MAX;
+
+/// The most bytes of one delivery: its messages at their longest, with signatures.
+pub const DELIVERY_BYTES_MAX: usize = 1 << 20;
+
+/// The most bytes of an answer to a delivery.
+pub const RECEIPT_BYTES_MAX: usize = 64;
+
+/// The most bytes of a gossiped advert.
+pub const ADVERT_BYTES_MAX: usize = 512;
+
+/// The most bytes of the header of a console stream.
+pub const CONSOLE_BYTES_MAX: usize = 64;
+
+/// Messages from one site to another, in the order of their numbers.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The messages.
+    pub messages: Vec<Signed<Message>>,
+}
+
+/// The answer to a delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Receipt {
+    /// Everything up to this number has been taken up, and will survive.
+    Through(u64),
+    /// The messages begin behind a gap: the last number taken up is this one.
+    Gap(u64),
+    /// No node of the site can take them up at the moment.
+    Later,
+}
+
+/// What a console stream begins with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Console {
+    /// The machine, at home at the site that asks.
+    pub machine: MachineId,
+}
+
+/// The most machines of one question about addresses.
+pub const MACHINES_ASKED_MAX: usize = 1_024;
+
+/// The most bytes of such a question and of its answer: ids of 17 bytes, addresses of 4.
+pub const ADDRESSES_BYTES_MAX: usize = 32 << 10;
+
+/// What a home asks a provider about its machines there, outside the stream: nothing is changed
+/// by it, and a machine that is not the asker's is as unknown as one that does not exist.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct WhichAddresses {
+    /// The machines, at home at the site that asks.
+    pub machines: Vec<MachineId>,
+}
+
+/// The answer: the addresses that are known.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Machine and IPv4 address.
+    pub known: Vec<(MachineId, [u8; 4])>,
+}
+
+/// Reads a delivery.
+///
+/// # Errors
+///
+/// If the bytes are none, or hold more messages than one delivery may.
+pub fn delivery(bytes: &[u8]) -> Result<Delivery, codec::Error> {
+    let delivery: Delivery = codec::decode(bytes, DELIVERY_BYTES_MAX)?;
+    let length = delivery.messages.len();
+    if length > DELIVERY_MESSAGES_MAX {
+        return Err(codec::Error::TooLong { length, limit: DELIVERY_MESSAGES_MAX });
+    }
+    Ok(delivery)
+}

@@ -1,0 +1,181 @@
+//! Claims about what crosses the network: each shape has the bytes it has always had, the longest
+//! fits its place, and bytes from anyone are read or refused.
+
+mod samples;
+
+use expect_test::expect_file;
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
+use crate::market::Advert;
+use samples::{NOW, hex, longest_advert, longest_messages, messages, sign};
+
+#[test]
+fn every_message_has_the_bytes_it_always_had() {
+    let text: String = messages()
+        .into_iter()
+        .map(|(name, message)| format!("{name}\n  {}\n", hex(&codec::encode(&message))))
+        .collect();
+    expect_file!["messages.txt"].assert_eq(&text);
+}
+
+#[test]
+fn every_envelope_has_the_bytes_it_always_had() {
+    let (_, body) = messages().remove(3);
+    let signed = sign(&samples::statement(body), 1);
+    let machine = MachineId::from_uuid(uuid::Uuid::from_u128(3));
+    let receipts = [Receipt::Through(3), Receipt::Gap(300), Receipt::Later];
+    let mut lines = vec![
+        ("NodeCertificate", codec::encode(&samples::certificate(1))),
+        ("Signed<Advert>", codec::encode(&sign(&samples::statement(samples::advert()), 1))),
+        ("Signed<Message>", codec::encode(&signed)),
+        ("Delivery", codec::encode(&Delivery { messages: vec![signed.clone(), signed] })),
+        ("Console", codec::encode(&Console { machine })),
+        ("WhichAddresses", codec::encode(&WhichAddresses { machines: vec![machine] })),
+        ("Addresses", codec::encode(&Addresses { known: vec![(machine, [10, 77, 1, 10])] })),
+    ];
+    lines.extend(receipts.map(|receipt| ("Receipt", codec::encode(&receipt))));
+    let text: String =
+        lines.iter().map(|(name, bytes)| format!("{name}\n  {}\n", hex(bytes))).collect();
+    expect_file!["envelopes.txt"].assert_eq(&text);
+}
+
+#[test]
+fn the_longest_advert_fits_the_gossip() {
+    let statement = longest_advert();
+    assert!(codec::encode(&statement).len() <= Advert::LIMIT);
+    let bytes = codec::encode(&sign(&statement, u64::MAX));
+    assert!(bytes.len() <= ADVERT_BYTES_MAX, "{} bytes", bytes.len());
+}
+
+#[test]
+fn the_longest_messages_fit_their_limit_and_a_delivery_of_them_its_own() {
+    for (name, message) in longest_messages() {
+        let statement = samples::longest_statement(message);
+        let length = codec::encode(&statement).len();
+        assert!(length <= Message::LIMIT, "{name} has {length} bytes");
+        let messages = vec![sign(&statement, u64::MAX); DELIVERY_MESSAGES_MAX];
+        let bytes = codec::encode(&Delivery { messages });
+        assert!(bytes.len() <= DELIVERY_BYTES_MAX, "{name}: {} bytes", bytes.len());
+        assert_eq!(delivery(&bytes).unwrap().messages.len(), DELIVERY_MESSAGES_MAX);
+    }
+}
+
+#[test]
+fn the_longest_answers_fit_their_places() {
+    for receipt in [Receipt::Through(u64::MAX), Receipt::Gap(u64::MAX), Receipt::Later] {
+        assert!(codec::encode(&receipt).len() <= RECEIPT_BYTES_MAX);
+    }
+    let machine = MachineId::from_uuid(uuid::Uuid::max());
+    assert!(codec::encode(&Console { machine }).len() <= CONSOLE_BYTES_MAX);
+    let asked = WhichAddresses { machines: vec![machine; MACHINES_ASKED_MAX] };
+    assert!(codec::encode(&asked).len() <= ADDRESSES_BYTES_MAX);
+    let answer = Addresses { known: vec![(machine, [u8::MAX; 4]); MACHINES_ASKED_MAX] };
+    assert!(codec::encode(&answer).len() <= ADDRESSES_BYTES_MAX);
+}
+
+#[test]
+fn a_delivery_of_too_many_messages_is_refused() {
+    let (_, body) = messages().remove(3);
+    let message = sign(&samples::statement(body), 1);
+    let bytes = codec::encode(&Delivery { messages: vec![message; DELIVERY_MESSAGES_MAX + 1] });
+    assert!(matches!(delivery(&bytes), Err(codec::Error::TooLong { length: 65, limit: 64 })));
+}
+
+#[test]
+fn a_delivery_that_promises_more_than_it_holds_is_refused() {
+    for length in [u32::MAX, 1 << 24, 2] {
+        let mut bytes = vec![252];
+        bytes.extend(length.to_le_bytes());
+        assert!(matches!(delivery(&bytes), Err(codec::Error::Decode { .. })));
+    }
+}
+
+#[test]
+fn a_longer_encoding_of_the_same_statement_is_not_believed() {
+    let statement = samples::statement(samples::advert());
+    let bytes = codec::encode(&statement);
+    // The sequence is written in one byte; here it is written in the next longer form.
+    let at = codec::encode(&(statement.issuer, statement.audience, statement.incarnation)).len();
+    assert_eq!(u64::from(bytes[at]), statement.sequence);
+    let long = [&bytes[..at], &[251, bytes[at], 0], &bytes[at + 1..]].concat();
+    let read: Statement<Advert> = codec::decode(&long, Advert::LIMIT).unwrap();
+    assert_eq!(read, statement);
+    let refused = codec::decode_canonical::<Statement<Advert>>(&long, Advert::LIMIT);
+    assert!(matches!(refused, Err(codec::Error::NotCanonical { .. })), "{refused:?}");
+}
+
+/// Bytes of a shape that is almost right: a good one, with a few of its bytes changed and its end
+/// cut off or prolonged.
+fn almost(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    let end = any::<prop::sample::Index>();
+    (changes, end, any::<bool>(), prop::collection::vec(any::<u8>(), 0..4)).prop_map(
+        move |(changes, end, cut, more)| {
+            let mut bytes = good.clone();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if cut {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            bytes.extend(more);
+            bytes
+        },
+    )
+}
+
+fn good_delivery() -> Vec<u8> {
+    let bodies = messages().into_iter();
+    let messages = bodies.map(|(_, body)| sign(&samples::statement(body), 1)).collect();
+    codec::encode(&Delivery { messages })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_delivery_or_are_refused(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..600),
+            almost(good_delivery()),
+        ],
+    ) {
+        if let Ok(read) = delivery(&bytes) {
+            for message in read.messages {
+                let believed = message.clone().verify(samples::site(2), NOW);
+                prop_assert!(believed.is_err() || codec::encode(&message).len() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_the_advert_that_was_signed_or_are_refused(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..600),
+            almost(codec::encode(&sign(&samples::statement(samples::advert()), 1))),
+        ],
+    ) {
+        let read = codec::decode_canonical::<Signed<Advert>>(&bytes, ADVERT_BYTES_MAX);
+        if let Ok(believed) = read.map(|signed| signed.verify(samples::site(2), NOW))
+            && let Ok(believed) = believed
+        {
+            prop_assert_eq!(believed.statement(), &samples::statement(samples::advert()));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_certificate_in_its_one_form_or_are_refused(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            almost(codec::encode(&samples::certificate(1))),
+        ],
+    ) {
+        if let Ok(read) = codec::decode_canonical::<Certificate>(&bytes, 512) {
+            prop_assert_eq!(codec::encode(&read), bytes.clone());
+        }
+        if let Ok(read) = codec::decode_canonical::<NodeCertificate>(&bytes, 512) {
+            prop_assert_eq!(codec::encode(&read), bytes);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! One of each thing that crosses the network, as it is usually and at its longest.
+
+use uuid::Uuid;
+
+use crate::agreement::{Acceptance, Call, Message, Refusal, Report, Terms};
+use crate::epoch::Epoch;
+use crate::hull::{Boot, COMMAND_LINE_MAX, Disk, Hull, Port};
+use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement};
+use crate::ids::{CallId, HoldId, ImageId, MachineId, SiteId, TenantId};
+use crate::machine::guest::REASON_MAX;
+use crate::machine::{Goal, State};
+use crate::market::Advert;
+use crate::time::Timestamp;
+use crate::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn key(number: u8) -> SecretKey {
+    SecretKey::from_bytes(&[number; 32])
+}
+
+pub(super) fn site(number: u8) -> SiteId {
+    key(number).public().site()
+}
+
+/// The certificate of site 1's node; the serial is the largest where length counts.
+pub(super) fn certificate(serial: u64) -> NodeCertificate {
+    let certificate = Certificate {
+        root: key(1).public(),
+        node: key(101).public(),
+        scopes: Scopes::NODE,
+        serial,
+        not_before: Timestamp::default(),
+        not_after: Timestamp::from_millis(u64::MAX),
+    };
+    NodeCertificate::issue(certificate, &key(1))
+}
+
+pub(super) fn sign<T: Claim>(statement: &Statement<T>, serial: u64) -> Signed<T> {
+    Signed::sign(statement, &certificate(serial), &key(101))
+}
+
+pub(super) fn statement<T>(body: T) -> Statement<T> {
+    Statement {
+        issuer: site(1),
+        audience: Some(site(2)),
+        incarnation: 0,
+        sequence: 7,
+        issued_at: NOW,
+        expires_at: Timestamp::from_millis(1_700_000_060_000),
+        body,
+    }
+}
+
+pub(super) fn longest_statement<T>(body: T) -> Statement<T> {
+    let (incarnation, sequence) = (u64::MAX, u64::MAX);
+    let (issued_at, expires_at) = (Timestamp::from_millis(u64::MAX), NOW);
+    Statement { incarnation, sequence, issued_at, expires_at, ..statement(body) }
+}
+
+pub(super) fn advert() -> Advert {
+    let tariff = Tariff {
+        currency: Currency::EUR,
+        vcpu_hour: Micros(10_000),
+        memory_gib_hour: Micros(5_000),
+        disk_gib_hour: Micros(100),
+    };
+    let free = Size { vcpus: 64, memory: Mebibytes(131_072), disk: Mebibytes(1 << 20) };
+    Advert { free, largest: Size { vcpus: 32, ..free }, tariff }
+}
+
+pub(super) fn longest_advert() -> Statement<Advert> {
+    let most = Micros(u64::MAX);
+    let body = Advert {
+        free: largest(),
+        largest: largest(),
+        tariff: Tariff {
+            currency: Currency::EUR,
+            vcpu_hour: most,
+            memory_gib_hour: most,
+            disk_gib_hour: most,
+        },
+    };
+    longest_statement(body)
+}
+
+const fn largest() -> Size {
+    Size { vcpus: u32::MAX, memory: Mebibytes(u64::MAX), disk: Mebibytes(u64::MAX) }
+}
+
+const fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn hull() -> Hull {
+    let size = Size { vcpus: 2, memory: Mebibytes(512), disk: Mebibytes(1_024) };
+    let boot = Boot::Kernel { command_line: "console=ttyS0".to_owned() };
+    Hull::new(site(1), MachineId::from_uuid(uuid(3)), size, boot, 1_370)
+}
+
+/// A hull with a device on each port, and everything else at its largest.
+fn longest_hull() -> Hull {
+    let mut hull = hull();
+    hull.boot = Boot::Kernel { command_line: "x".repeat(COMMAND_LINE_MAX) };
+    (hull.version, hull.vcpus, hull.vcpus_max) = (u32::MAX, 255, 255);
+    (hull.memory, hull.memory_max) = (Mebibytes(u64::MAX), Mebibytes(u64::MAX));
+    let disk = |port| Disk { port: Port(port), serial: "s".repeat(20), size: Mebibytes(u64::MAX) };
+    hull.disks = [1, 3, 4, 5, 6, 7, 8].map(disk).to_vec();
+    assert!(hull.is_sound());
+    hull
+}
+
+fn terms(size: Size, hourly: u64) -> Terms {
+    Terms {
+        home: site(1),
+        provider: site(2),
+        machine: hull().machine,
+        hull: hull().id(),
+        size,
+        image: ImageId::from_bytes([5; 32]),
+        price: Price { currency: Currency::EUR, hourly: Micros(hourly) },
+    }
+}
+
+/// One of each variant; a new one is met by the compiler in [`name`].
+fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
+    let (call, hold) = (CallId::from_uuid(uuid(1)), HoldId::from_uuid(uuid(2)));
+    let (hull, number) = if longest { (longest_hull(), u64::MAX) } else { (hull(), 3) };
+    let terms = terms(if longest { largest() } else { hull.size() }, number);
+    let (machine, image) = (hull.machine, terms.image);
+    let reason = if longest { "r".repeat(REASON_MAX) } else { "no disk".to_owned() };
+    let epoch = Epoch { home: number, provider: number };
+    let message = match variant {
+        0 => Message::Call(Box::new(Call {
+            call,
+            tenant: TenantId::from_uuid(uuid(4)),
+            hull,
+            image,
+        })),
+        1 => Message::Offer { call, hold, terms },
+        2 => Message::Refuse { call, reason: Refusal::NoCapacity },
+        3 => Message::Accept(Acceptance { hold, terms, epoch: number }),
+        4 => Message::Decline { hold },
+        5 => Message::Agreed { hold, machine },
+        6 => Message::Lapsed { hold, machine, reason: Refusal::Lapsed },
+        7 => Message::Order { machine, epoch: number, goal: Goal::Suspended },
+        8 => Message::Report(Report { machine, epoch, state: State::Failed, since: NOW, reason }),
+        _ => return None,
+    };
+    Some((name(&message), message))
+}
+
+const fn name(message: &Message) -> &'static str {
+    match message {
+        Message::Call(_) => "Call",
+        Message::Offer { .. } => "Offer",
+        Message::Refuse { .. } => "Refuse",
+        Message::Accept(_) => "Accept",
+        Message::Decline { .. } => "Decline",
+        Message::Agreed { .. } => "Agreed",
+        Message::Lapsed { .. } => "Lapsed",
+        Message::Order { .. } => "Order",
+        Message::Report(_) => "Report",
+    }
+}
+
+pub(super) fn messages() -> Vec<(&'static str, Message)> {
+    (0..).map_while(|variant| sample(variant, false)).collect()
+}
+
+pub(super) fn longest_messages() -> Vec<(&'static str, Message)> {
+    (0..).map_while(|variant| sample(variant, true)).collect()
+}
