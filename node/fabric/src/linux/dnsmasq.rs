@@ -1,0 +1,199 @@
+//! DHCP and DNS on the bridge, by dnsmasq: exactly one process, which knows exactly our table.
+//!
+//! Everything that dnsmasq is told is in files, and the only argument that matters is where they
+//! are. So a server that outlived a killed node is recognized by that argument in the process
+//! table, and what it was told by the file it was started with; no record of ours can be lost or
+//! stale. The configuration is written only while no server runs, the table at any time: dnsmasq
+//! reads it again on SIGHUP.
+
+use std::ffi::OsString;
+use std::fmt::{self, Write};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::bridge::Index;
+use super::files;
+use super::process::Process;
+use crate::name::BridgeName;
+use crate::{Change, Error, Lease, Wanted};
+
+const PROGRAM: &str = "dnsmasq";
+
+/// How long a new server may take until it serves, and an old one until it is gone. Both take
+/// milliseconds on an idle machine; beside busy guests a second was seen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a new server is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// How much of a server's last words goes into an error.
+const SAID_MAX: usize = 300;
+
+/// Makes one server serve the wanted table, and takes over one that is there already.
+pub(super) async fn converge(
+    directory: &Path,
+    wanted: &Wanted,
+    index: Index,
+    server: &mut Option<Process>,
+) -> Result<Change, Error> {
+    files::prepare(directory)?;
+    let settings = directory.join("dnsmasq.conf");
+    let text = configuration(directory, wanted, index);
+    let known = server.take().filter(Process::is_alive);
+    let is_known = known.is_some();
+    let mut running = match known {
+        Some(process) => vec![process],
+        None => Process::find(PROGRAM, &argument(directory))?,
+    };
+    // More than one cannot be; but should it, none of them is trusted.
+    if running.len() > 1 || !files::has(&settings, &text)? {
+        end(std::mem::take(&mut running)).await?;
+    }
+    let known = files::converge(&directory.join("hosts.dhcp"), &leases(wanted))?;
+    let named = files::converge(&directory.join("hosts.dns"), &names(wanted))?;
+    let table = known.and(named);
+    if let Some(process) = running.pop() {
+        // A node killed between the files and the signal would leave the server with the old
+        // table, so a server that was just taken over hears the signal in any case.
+        if table == Change::Made || !is_known {
+            process.signal(Signal::HUP)?;
+        }
+        *server = Some(process);
+        return Ok(table);
+    }
+    files::converge(&settings, &text)?;
+    let process = start(directory, wanted).await?;
+    info!(bridge = %wanted.bridge, pid = process.pid(), "dnsmasq serves");
+    *server = Some(process);
+    Ok(Change::Made)
+}
+
+/// Ends the server that is known, and any that is not.
+pub(super) async fn close(directory: &Path, server: &mut Option<Process>) -> Result<(), Error> {
+    end(Process::find(PROGRAM, &argument(directory))?).await?;
+    *server = None;
+    Ok(())
+}
+
+async fn end(running: Vec<Process>) -> Result<(), Error> {
+    for process in running {
+        info!(pid = process.pid(), "dnsmasq is ended");
+        process.end(PATIENCE).await?;
+    }
+    Ok(())
+}
+
+/// Starts a server and waits until it serves.
+async fn start(directory: &Path, wanted: &Wanted) -> Result<Process, Error> {
+    // The server's log goes to the system's; this file has only what it says before that.
+    let words = directory.join("dnsmasq.err");
+    let ready = directory.join("dnsmasq.pid");
+    let refused = |source| Error::File { step: "create", path: words.clone(), source };
+    files::remove(&ready)?;
+    let child = Command::new(PROGRAM)
+        .arg(argument(directory))
+        .arg("--keep-in-foreground")
+        // A signal from the terminal to the node's group is not meant for the server.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&words).map_err(refused)?)
+        .spawn()
+        .map_err(Error::Start)?;
+    let deadline = Instant::now() + PATIENCE;
+    if let Some(process) = Process::of_child(child)? {
+        // It writes its process id once it has bound its sockets and not before; to ask it over
+        // the network might reach another server at the same address.
+        let serves = format!("{}\n", process.pid());
+        while process.is_alive() && Instant::now() < deadline {
+            if files::has(&ready, &serves)? {
+                return Ok(process);
+            }
+            sleep(GLANCE).await;
+        }
+        process.end(PATIENCE).await?;
+    }
+    let said = last_words(&words, &wanted.bridge);
+    Err(Error::NotServing { bridge: wanted.bridge.clone(), said })
+}
+
+fn last_words(path: &Path, bridge: &BridgeName) -> String {
+    match fs::read(path) {
+        Ok(words) if words.is_empty() => "it said nothing".to_owned(),
+        Ok(words) => String::from_utf8_lossy(&words).trim().chars().take(SAID_MAX).collect(),
+        Err(error) => {
+            warn!(%bridge, %error, "what dnsmasq said cannot be read");
+            "what it said cannot be read".to_owned()
+        }
+    }
+}
+
+/// The argument by which a server is ours.
+fn argument(directory: &Path) -> OsString {
+    let mut argument = OsString::from("--conf-file=");
+    argument.push(directory.join("dnsmasq.conf"));
+    argument
+}
+
+/// What the server is told once.
+///
+/// It is bound to the interface by its index, so a bridge that was made anew needs another
+/// server: the index is in the text for that.
+fn configuration(directory: &Path, wanted: &Wanted, index: Index) -> String {
+    let Wanted { bridge, subnet, .. } = wanted;
+    let (base, mask, gateway) = (subnet.base(), subnet.mask(), subnet.gateway());
+    let directory = directory.display();
+    format!(
+        "# Interface {index}.
+# Nothing but the bridge is served, and nothing of the host's own is told.
+interface={bridge}
+except-interface=lo
+bind-interfaces
+no-hosts
+no-resolv
+pid-file={directory}/dnsmasq.pid
+user=nobody
+group=nogroup
+log-async
+# A card that is not in the table gets no answer.
+dhcp-range={base},static,{mask},1h
+dhcp-ignore=tag:!known
+dhcp-hostsfile={directory}/hosts.dhcp
+dhcp-option=option:router,{gateway}
+dhcp-option=option:dns-server,{gateway}
+# All addresses are in the table: there is nothing to write down, and nobody else to ask.
+leasefile-ro
+dhcp-authoritative
+quiet-dhcp
+addn-hosts={directory}/hosts.dns
+local-ttl=10
+"
+    )
+}
+
+/// The table as `dhcp-hostsfile` has it, sorted so that order makes no difference.
+fn leases(wanted: &Wanted) -> String {
+    sorted(wanted, |lease, text| writeln!(text, "{},{},{}", lease.mac, lease.address, lease.name))
+}
+
+/// The table as `addn-hosts` has it.
+fn names(wanted: &Wanted) -> String {
+    sorted(wanted, |lease, text| writeln!(text, "{} {}", lease.address, lease.name))
+}
+
+fn sorted(wanted: &Wanted, line: impl Fn(&Lease, &mut String) -> fmt::Result) -> String {
+    let mut leases: Vec<&Lease> = wanted.leases.iter().collect();
+    leases.sort_unstable_by_key(|lease| lease.address);
+    let mut text = String::new();
+    for lease in leases {
+        line(lease, &mut text).expect("a string takes what is written to it");
+    }
+    text
+}
