@@ -1,1 +1,130 @@
-//! The bus between sites: libp2p, and a fake.
+//! The bus between sites: three verbs over libp2p, and a fake of them in memory.
+//!
+//! * **ask**: a request and its answer, on a [`Channel`].
+//! * **tell**: an advert to everybody, by gossip, judged before it is passed on.
+//! * **stream**: bytes both ways, for a machine's console.
+//!
+//! This is the only crate that names libp2p. It carries bytes; what they mean is decided in
+//! `protocol`. The one thing it understands is the hello: libp2p proves which node's key is at the
+//! other end of a connection, and the hello proves for which site that key speaks.
+//!
+//! **Invariant.** A connection on which the hello has not succeeded speaks no other protocol: the
+//! verbs do not know that it exists (`gate`).
+//!
+//! The modules are in reading order: the words of the three verbs, what the caller says and sees,
+//! the hello and its gate, the swarm that acts, and the fake.
+
+pub mod ask;
+pub mod stream;
+pub mod tell;
+
+mod observe;
+mod options;
+
+mod codec;
+mod dial;
+mod gate;
+mod hello;
+mod swarm;
+
+pub mod fake;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use protocol::identity::NodeCertificate;
+use protocol::ids::SiteId;
+use protocol::time::Timestamp;
+
+pub use ask::Channel;
+pub use hello::Refusal;
+pub use observe::{Counters, PeerState, RefusalRecord, Refuser};
+pub use options::{Error, Limits, Options, PeerAddress};
+pub use stream::Duplex;
+pub use swarm::Federation;
+pub use tell::Verdict;
+
+/// Whom a node lets speak to it. Called from the swarm's task: it answers at once.
+pub trait Admission: Send + Sync + 'static {
+    /// Whether the node admits a site, whose certificate has been checked already.
+    ///
+    /// It is asked again every few seconds while a connection lasts, so that a peer that was
+    /// removed is let go.
+    ///
+    /// # Errors
+    ///
+    /// The reason, which reaches the other side.
+    fn admit(&self, site: SiteId, certificate: &NodeCertificate) -> Result<(), Refusal>;
+
+    /// The moment by which certificates are checked.
+    fn now(&self) -> Timestamp;
+}
+
+/// What a node does with what its peers send. Each call has a task of its own; how many there are
+/// at once for a peer is bounded by [`Limits`].
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// The reason, which reaches the other side.
+    async fn ask(
+        &self,
+        from: SiteId,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ask::Refused>;
+
+    /// Judges an advert. `from` is the site that passed it on, which need not be its author.
+    async fn gossip(&self, from: SiteId, body: Vec<u8>) -> Verdict;
+
+    /// Serves a console until the stream ends; the header says which.
+    async fn console(&self, from: SiteId, header: Vec<u8>, stream: Duplex);
+}
+
+/// The bus, as a node uses it.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// Asks a site, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// If the site cannot be reached now or refuses. Whether it has acted on the request is
+    /// unknown after [`ask::Error::Lost`] and [`ask::Error::TimedOut`].
+    async fn ask(
+        &self,
+        site: SiteId,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ask::Error>;
+
+    /// Tells all peers. That it arrives is not promised: what matters is told again.
+    ///
+    /// # Errors
+    ///
+    /// If it is too long, or nobody is there to hear it.
+    async fn publish(&self, body: Vec<u8>) -> Result<(), tell::Error>;
+
+    /// Opens a console stream to a site; the header says what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// If the header is too long, or the site cannot be reached or does not take the stream.
+    async fn open(&self, site: SiteId, header: Vec<u8>) -> Result<Duplex, stream::Error>;
+
+    /// Says which peers the node keeps connections to; those that are gone from the list are no
+    /// longer dialled.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be read, or there are too many; then the former list stands.
+    async fn set_peers(&self, peers: Vec<PeerAddress>) -> Result<(), Error>;
+
+    /// The peers that are configured or have been met, and how each is.
+    async fn peers(&self) -> Vec<PeerState>;
+
+    /// The latest refusals at the gate, oldest first.
+    async fn refusals(&self) -> Vec<RefusalRecord>;
+}

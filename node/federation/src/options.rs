@@ -1,0 +1,139 @@
+//! What a caller says when it starts the bus, and whom it wants to be connected to.
+
+use std::time::Duration;
+
+use protocol::identity::{NodeCertificate, SecretKey};
+use protocol::ids::SiteId;
+
+/// How a node takes part in the bus.
+#[derive(Debug)]
+pub struct Options {
+    /// The node's own key, which is its identity on the bus.
+    pub key: SecretKey,
+    /// The site's word for that key.
+    pub certificate: NodeCertificate,
+    /// How often the site has been restored from a backup.
+    pub incarnation: u64,
+    /// Where to listen, as multiaddresses (`/ip4/0.0.0.0/tcp/7400`,
+    /// `/ip4/0.0.0.0/udp/7400/quic-v1`).
+    pub listen: Vec<String>,
+    /// Under which addresses others reach the node, if these are not the ones it listens on.
+    pub external: Vec<String>,
+    /// Whether to find peers on the local network by multicast DNS. It tells everybody there that
+    /// the node exists.
+    pub mdns: bool,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds on what others may cost the node.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a connection may take for the hello.
+    pub hello_time: Duration,
+    /// How long the other end of a connection may be silent before the link counts as lost.
+    pub silence_time: Duration,
+    /// How long a request may take, from the first byte sent to the last received.
+    pub ask_time: Duration,
+    /// Requests of one site that are worked on at once; past it the site is told that we are busy.
+    pub asks_in: usize,
+    /// Requests to one site that are under way at once.
+    pub asks_out: usize,
+    /// Adverts from one site that are judged at once; past it they are ignored.
+    pub gossip_in: usize,
+    /// Console streams that one site holds open at once.
+    pub streams_in: usize,
+    /// Connections that have not passed the hello yet, at once.
+    pub strangers: usize,
+    /// Connections to one node.
+    pub connections_per_node: u32,
+    /// Connections in all.
+    pub connections: u32,
+    /// Configured peers.
+    pub peers: usize,
+    /// The longest pause between two attempts to reach a peer.
+    pub redial_time: Duration,
+}
+
+impl Limits {
+    /// For a federation of some hundred sites, on a host that has other work.
+    pub const STANDARD: Self = Self {
+        // Three round trips, on a slow machine behind a slow link.
+        hello_time: Duration::from_secs(10),
+        // A machine under load answers one of three pings in it; a console waits that long.
+        silence_time: Duration::from_secs(9),
+        // Covers an fsync at a busy site and an answer of 1 MiB over 1 Mb/s.
+        ask_time: Duration::from_secs(15),
+        // With 1 MiB each: at most 16 MiB for one site.
+        asks_in: 16,
+        asks_out: 16,
+        // An advert a minute is the rule.
+        gossip_in: 32,
+        streams_in: 16,
+        // A flood of strangers costs as many sockets and hello buffers of 2 KiB.
+        strangers: 64,
+        // One each way, and one of each again while an old one has not yet been missed.
+        connections_per_node: 4,
+        connections: 1024,
+        peers: 512,
+        redial_time: Duration::from_secs(10),
+    };
+}
+
+/// A peer that the node keeps a connection to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerAddress {
+    /// The site expected there; another one is turned away. None if it is still to be learned.
+    pub site: Option<SiteId>,
+    /// Where, as multiaddresses; TCP is tried before QUIC.
+    pub addresses: Vec<String>,
+}
+
+/// What the bus cannot be started or told with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not a multiaddress.
+    #[error("'{text}' is not an address like /ip4/192.0.2.1/tcp/7400")]
+    Address {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: libp2p::multiaddr::Error,
+    },
+    /// A peer has no address.
+    #[error("a peer has no address")]
+    NoAddress,
+    /// More peers than the limit.
+    #[error("{count} peers are more than the {limit} allowed")]
+    TooManyPeers {
+        /// Peers given.
+        count: usize,
+        /// Peers allowed.
+        limit: usize,
+    },
+    /// The certificate is for another key than the node's.
+    #[error("the certificate was issued to another key than this node's: issue a new one")]
+    OtherKey,
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A part of the swarm could not be set up.
+    #[error("cannot set up {part}")]
+    Setup {
+        /// Which part.
+        part: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The bus has been closed.
+    #[error("the bus is closed")]
+    Closed,
+}
