@@ -1,1 +1,24 @@
-//! What a site does: the daemon and the command line.
+//! What a site does: one node of it, as a library that the binary, the testnet and the tests use.
+//!
+//! Everything the node does follows from what `protocol` has decided and `storage` remembers. The
+//! [`driver`] owes the site's own next steps: what is owed to peers, deadlines, adverts. What
+//! peers ask is answered by [`perform`]. [`reconcile`] makes this node's host and its network what
+//! the state says. [`api`] and [`cli`] are for people and their programs; [`console`] connects
+//! them to a machine, wherever it runs.
+//!
+//! **Invariant.** No decision here outlives the call it is made in: a node that is killed at any
+//! moment and started again finds all it needs in the state, on the host, and nowhere else.
+
+pub mod api;
+pub mod blobs;
+pub mod chance;
+pub mod cli;
+pub mod config;
+pub mod console;
+pub mod daemon;
+pub mod desk;
+pub mod driver;
+pub mod keys;
+pub mod observe;
+pub mod perform;
+pub mod reconcile;

@@ -1,3 +1,7 @@
-//! The binary `reservoir`: node and command line.
+//! The binary `reservoir`: the node and the command line, both in the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reservoir::cli::main()
+}

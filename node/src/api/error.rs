@@ -1,0 +1,291 @@
+//! Why a request is not done, in the interface's words: one code for each cause, and one status
+//! for each code.
+//!
+//! Every table here is total: a new refusal of the protocol does not compile until it has a code.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use protocol::manifest::Faults;
+use protocol::site::Refusal;
+
+use super::shapes::problem::{Fault, Problem};
+use crate::observe::chain;
+use crate::{blobs, console, desk};
+
+/// What is wrong, for programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Code {
+    /// The command line or the request makes no sense.
+    Malformed,
+    /// The manifest has faults.
+    BadManifest,
+    /// The machine's size is none.
+    BadSize,
+    /// The machine's disk is too small for its image.
+    DiskTooSmall,
+    /// There is no key, or it is not known.
+    Unauthenticated,
+    /// The key does not allow it.
+    NotAllowed,
+    /// The interface has nothing at this path.
+    NoSuchOperation,
+    /// There is no such service.
+    UnknownService,
+    /// There is no such machine.
+    UnknownMachine,
+    /// There is no such image.
+    UnknownImage,
+    /// There is no such key.
+    UnknownKey,
+    /// Another method is needed.
+    MethodNotAllowed,
+    /// The request did not arrive in time.
+    TooSlow,
+    /// The name is in use.
+    NameTaken,
+    /// Machines use the image.
+    ImageInUse,
+    /// A file of the image has not been sent.
+    MissingBlob,
+    /// The last operator's key has to stay.
+    LastKey,
+    /// The request was done before, and its answer cannot be told twice.
+    Repeated,
+    /// The verb does not lead from where the machine is.
+    IllegalStep,
+    /// The machine is being deployed.
+    Deploying,
+    /// The machine has no console now.
+    NoConsole,
+    /// The state is another site's.
+    OtherSite,
+    /// The site is no peer.
+    UnknownPeer,
+    /// Messages are missing before this one.
+    Gap,
+    /// More bytes than are taken.
+    TooLarge,
+    /// The body is of another kind than is needed.
+    UnsupportedMediaType,
+    /// A WebSocket is needed.
+    UpgradeRequired,
+    /// The node failed.
+    Internal,
+    /// Too much is going on.
+    Busy,
+    /// Another node leads.
+    NotLeader,
+    /// What the node knows may be out of date.
+    NotCurrent,
+    /// It is not known whether it was done.
+    Uncertain,
+    /// The node is stopping, or has stopped.
+    Stopping,
+    /// A limit of the site is reached, or its disk is full.
+    Full,
+}
+
+impl Code {
+    /// The code as the interface says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::BadManifest => "bad_manifest",
+            Self::BadSize => "bad_size",
+            Self::DiskTooSmall => "disk_too_small",
+            Self::Unauthenticated => "unauthenticated",
+            Self::NotAllowed => "not_allowed",
+            Self::NoSuchOperation => "no_such_operation",
+            Self::UnknownService => "unknown_service",
+            Self::UnknownMachine => "unknown_machine",
+            Self::UnknownImage => "unknown_image",
+            Self::UnknownKey => "unknown_key",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TooSlow => "too_slow",
+            Self::NameTaken => "name_taken",
+            Self::ImageInUse => "image_in_use",
+            Self::MissingBlob => "missing_blob",
+            Self::LastKey => "last_key",
+            Self::Repeated => "repeated",
+            Self::IllegalStep => "illegal_step",
+            Self::Deploying => "deploying",
+            Self::NoConsole => "no_console",
+            Self::OtherSite => "other_site",
+            Self::UnknownPeer => "unknown_peer",
+            Self::Gap => "gap",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::Internal => "internal",
+            Self::Busy => "busy",
+            Self::NotLeader => "not_leader",
+            Self::NotCurrent => "not_current",
+            Self::Uncertain => "uncertain",
+            Self::Stopping => "stopping",
+            Self::Full => "full",
+        }
+    }
+
+    /// The status that goes with it.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::BadManifest | Self::BadSize | Self::DiskTooSmall => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed | Self::UnknownPeer => StatusCode::FORBIDDEN,
+            Self::NoSuchOperation
+            | Self::UnknownService
+            | Self::UnknownMachine
+            | Self::UnknownImage
+            | Self::UnknownKey => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NameTaken
+            | Self::ImageInUse
+            | Self::MissingBlob
+            | Self::LastKey
+            | Self::Repeated
+            | Self::IllegalStep
+            | Self::Deploying
+            | Self::NoConsole
+            | Self::OtherSite
+            | Self::Gap => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy | Self::NotLeader | Self::NotCurrent | Self::Uncertain | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Full => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    /// The code of a refusal.
+    #[must_use]
+    pub const fn of(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::OtherSite { .. } => Self::OtherSite,
+            Refusal::UnknownService { .. } => Self::UnknownService,
+            Refusal::UnknownMachine { .. } => Self::UnknownMachine,
+            Refusal::UnknownImage { .. } | Refusal::UnknownImageId { .. } => Self::UnknownImage,
+            Refusal::UnknownKey { .. } => Self::UnknownKey,
+            Refusal::LastKey { .. } => Self::LastKey,
+            Refusal::NameTaken { .. } => Self::NameTaken,
+            Refusal::ImageInUse { .. } => Self::ImageInUse,
+            Refusal::DiskTooSmall { .. } => Self::DiskTooSmall,
+            Refusal::BadSize { .. } => Self::BadSize,
+            Refusal::IllegalStep { .. } => Self::IllegalStep,
+            Refusal::Deploying { .. } => Self::Deploying,
+            Refusal::Full { .. } => Self::Full,
+            Refusal::UnknownPeer { .. } => Self::UnknownPeer,
+            Refusal::Gap { .. } => Self::Gap,
+        }
+    }
+}
+
+/// A request is not done. The number of the request is added where all answers pass.
+#[derive(Clone, Debug)]
+pub struct Error {
+    code: Code,
+    problem: Box<Problem>,
+}
+
+impl Error {
+    /// Not done, because of this.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let problem = Problem { code: code.as_str().to_owned(), message, ..Problem::default() };
+        Self { code, problem: Box::new(problem) }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.problem.hint = Some(hint.into());
+        self
+    }
+
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the client is told, with the number of its request.
+    #[must_use]
+    pub fn problem(&self, request_id: &str) -> Problem {
+        Problem { request_id: request_id.to_owned(), ..(*self.problem).clone() }
+    }
+}
+
+impl From<&Refusal> for Error {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(Code::of(refusal), refusal.to_string())
+    }
+}
+
+impl From<&Faults> for Error {
+    fn from(faults: &Faults) -> Self {
+        let mut error = Self::new(Code::BadManifest, faults.to_string());
+        error.problem.faults = faults.iter().map(Fault::from).collect();
+        error.problem.omitted = faults.omitted();
+        error
+    }
+}
+
+impl From<desk::Error> for Error {
+    fn from(error: desk::Error) -> Self {
+        let code = match &error {
+            desk::Error::NotLeader { .. } => Code::NotLeader,
+            desk::Error::Busy | desk::Error::Changing | desk::Error::Behind { .. } => Code::Busy,
+            desk::Error::TooLarge { .. } => Code::TooLarge,
+            desk::Error::NoQuorum => Code::NotCurrent,
+            desk::Error::Uncertain => Code::Uncertain,
+            desk::Error::Closed => Code::Stopping,
+            desk::Error::Members { .. } | desk::Error::Fatal { .. } => Code::Internal,
+        };
+        let said = Self::new(code, error.to_string());
+        if code == Code::Uncertain {
+            return said.hint("repeat the request with the same Idempotency-Key");
+        }
+        said
+    }
+}
+
+impl From<blobs::Error> for Error {
+    fn from(error: blobs::Error) -> Self {
+        match &error {
+            blobs::Error::Store { source, .. } => {
+                tracing::warn!(%error, %source, "a file of an image cannot be kept");
+                let full = source.kind() == std::io::ErrorKind::StorageFull;
+                let code = if full { Code::Full } else { Code::Internal };
+                Self::new(code, "the site cannot keep the file")
+                    .hint("the node's log says why: make room on its disk")
+            }
+            blobs::Error::Broken(_) | blobs::Error::Empty => {
+                Self::new(Code::Malformed, error.to_string())
+            }
+            blobs::Error::TooLong => Self::new(Code::TooLarge, error.to_string()),
+        }
+    }
+}
+
+impl From<console::Error> for Error {
+    fn from(error: console::Error) -> Self {
+        Self::new(Code::NoConsole, chain(&error))
+    }
+}
+
+/// The body is made where all answers pass: [`super::answer`].
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

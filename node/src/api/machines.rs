@@ -1,0 +1,211 @@
+//! `/v1/machines`: the deck's `InitializeVEE` and `VEEUpdate`, and what a machine is doing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use protocol::agreement::Terms;
+use protocol::ids::{HostId, MachineId, MachineName, SiteId, TenantId};
+use protocol::machine::Verb;
+use protocol::manifest::SiteReference;
+use protocol::site::command::TenantAsk;
+use protocol::site::state::{Machine, Place};
+use protocol::site::{Refusal, Site};
+use protocol::units::Price;
+
+use super::error::{Code, Error};
+use super::gate::{Caller, Server};
+use super::input::{self, Asked};
+use super::poll::{Wait, until_changed};
+use super::propose::{self, Answer};
+use super::shapes::{List, machine as shapes};
+use crate::desk::Desk;
+
+/// `InitializeVEE`
+pub(super) async fn initialize(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Error> {
+    let request = input::request_id(&headers)?;
+    let new: shapes::New = input::json(&headers, body).await?;
+    let malformed = |error: &dyn std::fmt::Display| Error::new(Code::Malformed, error.to_string());
+    let sites: BTreeSet<SiteReference> = new
+        .sites
+        .into_iter()
+        .map(|site| site.parse().map_err(|error| malformed(&error)))
+        .collect::<Result<_, _>>()?;
+    let ask = TenantAsk::Define {
+        name: new.name.parse().map_err(|error| malformed(&error))?,
+        image: new.image.parse().map_err(|error| malformed(&error))?,
+        size: new.size.into(),
+        sites: (!sites.is_empty()).then_some(sites),
+    };
+    propose::tenant(&server, caller, request, ask, "").await
+}
+
+/// `ListVEEs`
+pub(super) async fn list(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<List<shapes::Machine>>, Error> {
+    let desk = &server.desk;
+    desk.current().await?;
+    let index = desk.watch().borrow().applied;
+    let mut items: Vec<shapes::Machine> = desk.read(|site| {
+        let own = site.machines().filter(|(_, row)| row.tenant == caller.tenant);
+        own.map(|(id, row)| view(site, *id, row)).collect()
+    });
+    with_addresses(desk, &mut items).await;
+    Ok(Json(List { index, items }))
+}
+
+/// `ShowVEE`
+pub(super) async fn show(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Asked(wait): Asked<Wait>,
+) -> Result<Json<shapes::Seen>, Error> {
+    let id: MachineId = input::id(&id)?;
+    let desk = &server.desk;
+    let look = || desk.read(|site| own(site, id, caller.tenant).map(|row| view(site, id, row)));
+    let (index, mut machine) = until_changed(desk, wait, look).await?;
+    with_addresses(desk, std::slice::from_mut(&mut machine)).await;
+    Ok(Json(shapes::Seen { index, machine }))
+}
+
+/// `VEEUpdate`
+pub(super) async fn update(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((id, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Answer, Error> {
+    let machine: MachineId = input::id(&id)?;
+    let known = Verb::ALL.into_iter().find(|known| known.to_string() == verb);
+    let verb = known.ok_or_else(|| {
+        let verbs = Verb::ALL.map(|verb| verb.to_string()).join(", ");
+        Error::new(Code::NoSuchOperation, format!("'{verb}' is no verb: there are {verbs}"))
+    })?;
+    let request = input::request_id(&headers)?;
+    propose::tenant(&server, caller, request, TenantAsk::Update { machine, verb }, &id).await
+}
+
+/// A machine, if it is the tenant's.
+pub(super) fn own(site: &Site, id: MachineId, tenant: TenantId) -> Result<&Machine, Error> {
+    let row = site.machine(id).filter(|row| row.tenant == tenant);
+    row.ok_or_else(|| (&Refusal::UnknownMachine { machine: id }).into())
+}
+
+/// A machine as it is shown, but for its address, which the site does not know.
+pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine {
+    let membership = row.membership.as_ref();
+    let service = membership.and_then(|it| site.service(it.service));
+    let price = price(site, row);
+    let image = site.images().find(|(image, _)| **image == row.image);
+    shapes::Machine {
+        id: id.to_string(),
+        name: row.name.clone(),
+        service: service.map(|it| it.manifest.service().as_str().to_owned()),
+        service_id: membership.map(|it| it.service.to_string()),
+        component: membership.map(|it| it.component.as_str().to_owned()),
+        replica: membership.map(|it| it.replica),
+        state: row.state(),
+        goal: row.goal,
+        reason: reason(site, row),
+        since: row.sight.since.into(),
+        place: place(site, row),
+        price: price.map(|price| price.hourly.to_string()),
+        currency: price.map(|price| price.currency.to_string()),
+        image: image.map_or_else(|| row.image.to_string(), |(_, it)| it.name.as_str().to_owned()),
+        image_id: row.image.to_string(),
+        size: row.hull.size().into(),
+        epoch: row.sight.epoch.to_string(),
+        address: None,
+        created: row.created.into(),
+        ended: row.ended.map(Into::into),
+    }
+}
+
+/// What is wrong with a machine, or what the search for its place has met so far.
+fn reason(site: &Site, row: &Machine) -> String {
+    match &row.place {
+        Place::Sought { refused, .. } if row.sight.reason.is_empty() => refused
+            .iter()
+            .map(|(peer, why)| format!("{}: {why}", peer_place(site, *peer).site))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Place::Sought { .. }
+        | Place::Nowhere
+        | Place::Held(_)
+        | Place::Accepted(_)
+        | Place::Here(_)
+        | Place::There { .. } => row.sight.reason.clone(),
+    }
+}
+
+fn place(site: &Site, row: &Machine) -> Option<shapes::Place> {
+    match &row.place {
+        Place::Nowhere | Place::Sought { .. } => None,
+        Place::Held(offer) | Place::Accepted(offer) => Some(peer_place(site, offer.site)),
+        Place::Here(host) => own_place(site, *host),
+        Place::There { site: peer, .. } => Some(peer_place(site, *peer)),
+    }
+}
+
+fn price(site: &Site, row: &Machine) -> Option<Price> {
+    let agreed = |terms: &Terms| terms.price;
+    match &row.place {
+        Place::Nowhere | Place::Sought { .. } => None,
+        Place::Held(offer) | Place::Accepted(offer) => Some(agreed(&offer.terms)),
+        Place::Here(_) => {
+            let tariff = site.profile()?.tariff;
+            let hourly = tariff.hourly(row.hull.size());
+            Some(Price { currency: tariff.currency, hourly })
+        }
+        Place::There { agreement, .. } => site.agreement(*agreement).map(|it| agreed(&it.terms)),
+    }
+}
+
+/// A place on a host of this site.
+pub(super) fn own_place(site: &Site, host: HostId) -> Option<shapes::Place> {
+    let profile = site.profile()?;
+    let name = site.hosts().find(|(id, _)| **id == host).map(|(_, row)| row.name.clone());
+    let site_id = profile.site.to_string();
+    Some(shapes::Place { site: profile.name.clone(), site_id, host: name })
+}
+
+/// A place at a peer.
+pub(super) fn peer_place(site: &Site, peer: SiteId) -> shapes::Place {
+    let name = site.peer(peer).map_or_else(|| peer.short(), |row| row.name.clone());
+    shapes::Place { site: name, site_id: peer.to_string(), host: None }
+}
+
+/// Adds the addresses, of those that run at peers as far as the peers tell.
+pub(super) async fn with_addresses(desk: &Desk, machines: &mut [shapes::Machine]) {
+    let home = desk.site();
+    let mut elsewhere: BTreeMap<SiteId, Vec<MachineId>> = BTreeMap::new();
+    for machine in machines.iter_mut() {
+        let Ok(id) = machine.id.parse::<MachineId>() else { continue };
+        let address = desk.host_address(MachineName { home, machine: id });
+        machine.address = address.map(|address| address.to_string());
+        let provider = desk.read(|site| match site.machine(id)?.place {
+            Place::There { site, .. } => Some(site),
+            _ => None,
+        });
+        if let Some(provider) = provider {
+            elsewhere.entry(provider).or_default().push(id);
+        }
+    }
+    let known = desk.peer_addresses(elsewhere).await;
+    for machine in machines {
+        let address = machine.id.parse().ok().and_then(|id: MachineId| known.get(&id));
+        if let Some(address) = address {
+            machine.address = Some(address.to_string());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The operations of the interface: the table from which the router is built.
+//!
+//! Ids are the names of RESERVOIR's deck where it has one (`SubmitVEEs`, `InitializeVEE`,
+//! `VEEUpdate`).
+
+use axum::http::Method;
+use protocol::site::state::Role;
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Id {
+    /// The site, its hosts and the node that answers.
+    ShowSite,
+    /// The site's peers.
+    ListPeers,
+    /// Deploy a manifest.
+    SubmitServices,
+    /// Where the machines of a manifest would go.
+    PlanServices,
+    /// The tenant's services.
+    ListServices,
+    /// One service, now or when it has changed.
+    ShowService,
+    /// Take a service down.
+    EndService,
+    /// Define a machine without starting it.
+    InitializeMachine,
+    /// The tenant's machines.
+    ListMachines,
+    /// One machine, now or when it has changed.
+    ShowMachine,
+    /// Lead a machine to another state.
+    UpdateMachine,
+    /// A machine's serial console.
+    AttachConsole,
+    /// Send a file of an image.
+    SendBlob,
+    /// Enter an image into the catalogue.
+    RegisterImage,
+    /// The catalogue.
+    ListImages,
+    /// Strike an image from the catalogue.
+    UnregisterImage,
+    /// Make a key.
+    AddKey,
+    /// The site's keys.
+    ListKeys,
+    /// Take a key out of use.
+    RemoveKey,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// What it is.
+    pub id: Id,
+    /// Its name in the interface's description.
+    pub name: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Its path; what is in braces is a parameter.
+    pub path: &'static str,
+    /// Who may ask it: an operator may ask all that a tenant may.
+    pub role: Role,
+    /// Whether it may take long because its caller wants it to.
+    pub lasting: bool,
+}
+
+const fn quick(
+    id: Id,
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    role: Role,
+) -> Operation {
+    Operation { id, name, method, path, role, lasting: false }
+}
+
+const fn lasting(
+    id: Id,
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    role: Role,
+) -> Operation {
+    Operation { id, name, method, path, role, lasting: true }
+}
+
+use Method as M;
+use Role::{Operator, Tenant};
+
+/// All operations.
+pub static OPERATIONS: [Operation; 19] = [
+    quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
+    quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
+    quick(Id::SubmitServices, "SubmitVEEs", M::POST, "/v1/services", Tenant),
+    quick(Id::PlanServices, "PlanVEEs", M::POST, "/v1/services/plan", Tenant),
+    quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),
+    lasting(Id::ShowService, "ShowService", M::GET, "/v1/services/{id}", Tenant),
+    quick(Id::EndService, "EndService", M::DELETE, "/v1/services/{id}", Tenant),
+    quick(Id::InitializeMachine, "InitializeVEE", M::POST, "/v1/machines", Tenant),
+    quick(Id::ListMachines, "ListVEEs", M::GET, "/v1/machines", Tenant),
+    lasting(Id::ShowMachine, "ShowVEE", M::GET, "/v1/machines/{id}", Tenant),
+    quick(Id::UpdateMachine, "VEEUpdate", M::POST, "/v1/machines/{id}/{verb}", Tenant),
+    lasting(Id::AttachConsole, "AttachConsole", M::GET, "/v1/machines/{id}/console", Tenant),
+    lasting(Id::SendBlob, "SendBlob", M::POST, "/v1/blobs", Operator),
+    quick(Id::RegisterImage, "RegisterImage", M::POST, "/v1/images", Operator),
+    quick(Id::ListImages, "ListImages", M::GET, "/v1/images", Tenant),
+    quick(Id::UnregisterImage, "UnregisterImage", M::DELETE, "/v1/images/{id}", Operator),
+    quick(Id::AddKey, "AddKey", M::POST, "/v1/keys", Operator),
+    quick(Id::ListKeys, "ListKeys", M::GET, "/v1/keys", Operator),
+    quick(Id::RemoveKey, "RemoveKey", M::DELETE, "/v1/keys/{id}", Operator),
+];

@@ -1,0 +1,97 @@
+//! Machines, as the interface says them.
+
+use protocol::machine::{Goal, State};
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, Size};
+
+/// Where a machine is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The site's name, as this site calls it.
+    pub site: String,
+    /// The site's id.
+    pub site_id: String,
+    /// The host's name, if it is one of this site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// A machine of a tenant, wherever it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The service that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// That service's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<String>,
+    /// The component of that service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// Which of the component's machines, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<u32>,
+    /// Its state.
+    pub state: State,
+    /// The state in which it should be.
+    pub goal: Goal,
+    /// What is wrong, or what it waits for; empty if nothing is.
+    pub reason: String,
+    /// Since when it is in its state.
+    pub since: Moment,
+    /// Where it is, if it is anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What one hour of it costs where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
+    /// The currency of the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// Its image's name, or the id of one that has been struck from the catalogue.
+    pub image: String,
+    /// Its image's id.
+    pub image_id: String,
+    /// What it takes.
+    pub size: Size,
+    /// Which start this is: the home's count, a dot, the provider's.
+    pub epoch: String,
+    /// Its IPv4 address on its host's bridge, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// When it was defined.
+    pub created: Moment,
+    /// When nothing was left of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Moment>,
+}
+
+/// A machine, and the state it was read from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The index of the last log entry that it accounts for.
+    pub index: u64,
+    /// The machine.
+    #[serde(flatten)]
+    pub machine: Machine,
+}
+
+/// A machine that is to be defined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// Its name.
+    pub name: String,
+    /// The name of its image in the catalogue.
+    pub image: String,
+    /// What it takes.
+    pub size: Size,
+    /// The sites it may run at, by name or id; none given, any may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<String>,
+}

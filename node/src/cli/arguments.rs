@@ -1,0 +1,310 @@
+//! The command line: a noun, then a verb.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::images;
+use protocol::units::Mebibytes;
+
+use super::output::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line makes no sense
+  3  the site refuses it, or what was started failed
+  4  there is no such thing
+  5  the site cannot be reached, or cannot answer now
+  6  the key does not allow it
+
+Machines, services, images and keys are named by their name (shop/web-1), by their id, or by four
+or more characters at the beginning or end of the id that no other has.";
+
+/// A peer-to-peer federated cloud: its node and its command line.
+#[derive(Debug, Parser)]
+#[command(name = "reservoir", version, after_help = EXIT_CODES, subcommand_required = true)]
+pub struct Line {
+    /// For people, or for programs.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// What it is about.
+    #[command(subcommand)]
+    pub noun: Noun,
+}
+
+/// What a command is about.
+#[derive(Debug, Subcommand)]
+pub enum Noun {
+    /// The node that runs on this machine.
+    #[command(subcommand)]
+    Node(Node),
+    /// The site in use.
+    #[command(subcommand)]
+    Site(Site),
+    /// The sites that it trades with.
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Services: the machines of a manifest.
+    #[command(subcommand)]
+    Service(Service),
+    /// Machines, wherever they run.
+    #[command(subcommand)]
+    Machine(Machine),
+    /// What machines start from.
+    #[command(subcommand)]
+    Image(Image),
+    /// Who may use the site.
+    #[command(subcommand)]
+    Key(Key),
+}
+
+/// What can be done with the node on this machine.
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Run it until it is told to stop.
+    Run {
+        /// Where it keeps all it has.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Its configuration; without one, DIR/node.toml, or everything has its default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Only check the configuration.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// What can be done with a site.
+#[derive(Debug, Subcommand)]
+pub enum Site {
+    /// Make a site's keys, so that others can name it before its node runs.
+    Init {
+        /// Where its node will keep all it has.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// What it is called.
+        #[arg(long)]
+        name: String,
+    },
+    /// Show the site in use: its hosts, its prices, whom it has turned away.
+    Show,
+    /// Use a site from now on.
+    Use {
+        /// The data directory of a node on this machine, or the URL of a site.
+        #[arg(value_name = "DIR|URL")]
+        place: String,
+        /// The secret of a key; '-' reads it from standard input.
+        #[arg(long)]
+        key: Option<String>,
+        /// The SHA-256 of the site's certificate.
+        #[arg(long, value_name = "SHA256")]
+        pin: Option<String>,
+    },
+}
+
+/// What can be done with peers.
+#[derive(Debug, Subcommand)]
+pub enum Peer {
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Show one.
+    Show {
+        /// Its name or id.
+        peer: String,
+    },
+}
+
+/// What can be done with services.
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Deploy a manifest and follow it until its machines run.
+    Submit {
+        /// The manifest; '-' reads it from standard input.
+        file: PathBuf,
+        /// Only say where each machine would go, and why.
+        #[arg(long)]
+        plan: bool,
+        /// Run each machine that finds a place, even if another finds none.
+        #[arg(long)]
+        best_effort: bool,
+        /// Do not wait for the machines.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Show one with its machines.
+    Show {
+        /// Which.
+        service: String,
+    },
+    /// Take one down: its machines are destroyed.
+    End {
+        /// Which.
+        service: String,
+        /// Do not wait until nothing is left of it.
+        #[arg(long)]
+        detach: bool,
+    },
+}
+
+/// What can be done with machines.
+#[derive(Debug, Subcommand)]
+pub enum Machine {
+    /// Define a machine without starting it.
+    Define(Define),
+    /// Start machines, or let them go on.
+    Activate(Which),
+    /// Stop their processors; their memory stays where it is.
+    Pause(Which),
+    /// Write their memory to disk and free it.
+    Suspend(Which),
+    /// Ask their guests to end; their disks stay.
+    Shutdown(Which),
+    /// End them and delete their disks.
+    Destroy(Which),
+    /// List them.
+    #[command(alias = "list")]
+    Ls {
+        /// Also those of which nothing is left.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one.
+    Show {
+        /// Which.
+        machine: String,
+    },
+    /// Attach to its serial console; Ctrl-] detaches.
+    Console {
+        /// Which.
+        machine: String,
+        /// Detach after this many seconds.
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+}
+
+/// A machine that is to be defined.
+#[derive(Args, Debug)]
+pub struct Define {
+    /// Its name.
+    pub name: String,
+    /// The name of its image.
+    #[arg(long)]
+    pub image: String,
+    /// Its virtual processors.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub vcpus: u32,
+    /// Its memory, such as 128MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Mebibytes,
+    /// Its disk, such as 64MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Mebibytes,
+    /// A site that it may run at; without any, every site may.
+    #[arg(long = "site", value_name = "SITE")]
+    pub sites: Vec<String>,
+}
+
+/// Machines that are to be led to a state.
+#[derive(Args, Debug)]
+pub struct Which {
+    /// Which.
+    #[arg(required = true, value_name = "MACHINE")]
+    pub machines: Vec<String>,
+    /// Wait until they are there, which is what happens anyway.
+    #[arg(long, conflicts_with = "detach")]
+    pub wait: bool,
+    /// Do not wait until they are there.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// What can be done with images.
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Send an image's files and enter it into the site's catalogue.
+    Register(Register),
+    /// List the catalogue.
+    #[command(alias = "list")]
+    Ls,
+    /// Strike an image from the catalogue.
+    Unregister {
+        /// Which.
+        image: String,
+    },
+}
+
+/// An image that is to be registered.
+#[derive(Args, Debug)]
+pub struct Register {
+    /// Its name.
+    pub name: String,
+    /// A kernel.
+    #[arg(long, value_name = "FILE", requires = "initrd", required_unless_present = "disk")]
+    pub kernel: Option<PathBuf>,
+    /// The kernel's initial RAM disk.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub initrd: Option<PathBuf>,
+    /// What the kernel is told.
+    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "")]
+    pub command_line: String,
+    /// A disk.
+    #[arg(long, value_name = "FILE", requires = "format", requires = "size")]
+    #[arg(conflicts_with = "kernel")]
+    pub disk: Option<PathBuf>,
+    /// How the disk is laid out in its file.
+    #[arg(long, value_enum, requires = "disk")]
+    pub format: Option<Layout>,
+    /// The size of the disk in the file, such as 2GiB.
+    #[arg(long, value_name = "SIZE", requires = "disk")]
+    pub size: Option<Mebibytes>,
+}
+
+/// How a disk is laid out in its file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Layout {
+    /// The disk's bytes, one after the other.
+    Raw,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+}
+
+impl From<Layout> for images::Format {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Raw => Self::Raw,
+            Layout::Qcow2 => Self::Qcow2,
+        }
+    }
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key; its secret is shown this once.
+    Add {
+        /// A label.
+        name: String,
+        /// Whose services it acts on: a new tenant, if there is none of that name. Your own, if it
+        /// is not said.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Let it run the site, too.
+        #[arg(long)]
+        operator: bool,
+    },
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Take one out of use.
+    Rm {
+        /// Which.
+        key: String,
+    },
+}

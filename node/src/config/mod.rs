@@ -1,0 +1,373 @@
+//! A node's configuration: a TOML file that people write, and what it means.
+//!
+//! [`File`] is the file's shape, in which unknown keys are errors; [`Config`] is what the node
+//! works with, in which nothing is missing. A site needs no file at all: every key has a default,
+//! and `examples/node.toml` shows each of them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use fabric::{BridgeName, Subnet};
+use protocol::ids::SiteId;
+use protocol::units::{Currency, Mebibytes, Micros, Tariff};
+use serde::Deserialize;
+
+#[cfg(test)]
+mod tests;
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no configuration.
+    #[error("the configuration {} is not understood", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value cannot be used.
+    #[error("the configuration's {key} cannot be '{value}'")]
+    Value {
+        /// The key, with its table.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Two peers have the same name or id.
+    #[error("two peers in the configuration are '{name}': give each a name and a site of its own")]
+    PeerTwice {
+        /// What is there twice.
+        name: String,
+    },
+}
+
+/// The file as it is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// The site's name.
+    pub name: Option<String>,
+    /// The REST interface.
+    pub api: ApiFile,
+    /// The bus between sites.
+    pub bus: BusFile,
+    /// Peers.
+    pub peer: Vec<PeerFile>,
+    /// What the site charges.
+    pub prices: PricesFile,
+    /// This node's host.
+    pub host: HostFile,
+    /// The host's network.
+    pub network: NetworkFile,
+    /// How much the node says.
+    pub log: LogFile,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiFile {
+    listen: SocketAddr,
+}
+
+impl Default for ApiFile {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7400)) }
+    }
+}
+
+/// `[bus]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusFile {
+    listen: Vec<String>,
+    external: Vec<String>,
+    mdns: bool,
+}
+
+impl Default for BusFile {
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                "/ip4/0.0.0.0/tcp/7401".to_owned(),
+                "/ip4/0.0.0.0/udp/7401/quic-v1".to_owned(),
+            ],
+            external: Vec::new(),
+            mdns: false,
+        }
+    }
+}
+
+/// `[[peer]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerFile {
+    name: String,
+    site: String,
+    addresses: Vec<String>,
+    #[serde(default = "yes")]
+    sells_to: bool,
+    #[serde(default = "yes")]
+    buys_from: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// `[prices]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PricesFile {
+    currency: String,
+    vcpu_hour: String,
+    memory_gib_hour: String,
+    disk_gib_hour: String,
+}
+
+impl Default for PricesFile {
+    fn default() -> Self {
+        Self {
+            currency: "EUR".to_owned(),
+            vcpu_hour: "0.010000".to_owned(),
+            memory_gib_hour: "0.005000".to_owned(),
+            disk_gib_hour: "0.000100".to_owned(),
+        }
+    }
+}
+
+/// `[host]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostFile {
+    name: Option<String>,
+    libvirt: String,
+    vcpus: Option<u32>,
+    memory: Option<String>,
+    disk: Option<String>,
+    guest_uids: u32,
+}
+
+impl Default for HostFile {
+    fn default() -> Self {
+        Self {
+            name: None,
+            libvirt: "qemu:///system".to_owned(),
+            vcpus: None,
+            memory: None,
+            disk: None,
+            guest_uids: 200_000,
+        }
+    }
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkFile {
+    bridge: String,
+    subnet: String,
+}
+
+impl Default for NetworkFile {
+    fn default() -> Self {
+        Self { bridge: "reservoir0".to_owned(), subnet: "10.77.0.0/16".to_owned() }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogFile {
+    filter: String,
+    json: bool,
+}
+
+impl Default for LogFile {
+    fn default() -> Self {
+        Self { filter: "info,openraft=warn,libp2p=warn".to_owned(), json: false }
+    }
+}
+
+/// What the node works with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The site's name; none lets the host's stand in at the founding.
+    pub name: Option<String>,
+    /// Where the REST interface listens.
+    pub api_listen: SocketAddr,
+    /// The bus.
+    pub bus: Bus,
+    /// Peers.
+    pub peers: Vec<Peer>,
+    /// What the site charges.
+    pub tariff: Tariff,
+    /// This node's host.
+    pub host: Host,
+    /// The host's bridge.
+    pub bridge: BridgeName,
+    /// The addresses on it.
+    pub subnet: Subnet,
+    /// Which events are logged.
+    pub log_filter: String,
+    /// Whether they are logged as JSON.
+    pub log_json: bool,
+}
+
+/// The bus between sites.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Where others reach it, if that is elsewhere.
+    pub external: Vec<String>,
+    /// Whether it looks for peers on the local network.
+    pub mdns: bool,
+}
+
+/// A peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// What this site calls it.
+    pub name: String,
+    /// Who it is.
+    pub site: SiteId,
+    /// Where it is.
+    pub addresses: Vec<String>,
+    /// Whether it may buy here.
+    pub sells_to: bool,
+    /// Whether this site may buy there.
+    pub buys_from: bool,
+}
+
+/// This node's host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its name; none lets the system's stand in.
+    pub name: Option<String>,
+    /// Where its hypervisor is.
+    pub libvirt: String,
+    /// Processors that guests may have in all; none for all there are.
+    pub vcpus: Option<u32>,
+    /// Memory that guests may have in all; none for all but what the host itself needs.
+    pub memory: Option<Mebibytes>,
+    /// Disk that guests may have in all; none for what was free when the node first looked.
+    pub disk: Option<Mebibytes>,
+    /// The first of the user ids that guests run under: the one in slot n has this plus n.
+    pub guest_uids: u32,
+}
+
+/// Reads a configuration; with no path, the one that a site without a file has.
+///
+/// # Errors
+///
+/// If the file cannot be read, is not understood, or has values that cannot be used.
+pub fn read(path: Option<&Path>) -> Result<Config, Error> {
+    let Some(path) = path else { return check(File::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let file = toml::from_str(&text)
+        .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    check(file)
+}
+
+/// Makes of a file what it means.
+///
+/// # Errors
+///
+/// The first value that cannot be used.
+pub fn check(file: File) -> Result<Config, Error> {
+    let prices = &file.prices;
+    let tariff = Tariff {
+        currency: parse("prices.currency", &prices.currency, str::parse::<Currency>)?,
+        vcpu_hour: parse("prices.vcpu_hour", &prices.vcpu_hour, micros)?,
+        memory_gib_hour: parse("prices.memory_gib_hour", &prices.memory_gib_hour, micros)?,
+        disk_gib_hour: parse("prices.disk_gib_hour", &prices.disk_gib_hour, micros)?,
+    };
+    let size = |key, text: &Option<String>| {
+        text.as_ref().map(|text| parse(key, text, str::parse::<Mebibytes>)).transpose()
+    };
+    let host = Host {
+        name: file.host.name,
+        libvirt: file.host.libvirt,
+        vcpus: file.host.vcpus,
+        memory: size("host.memory", &file.host.memory)?,
+        disk: size("host.disk", &file.host.disk)?,
+        guest_uids: file.host.guest_uids,
+    };
+    let bus = Bus { listen: file.bus.listen, external: file.bus.external, mdns: file.bus.mdns };
+    Ok(Config {
+        name: file.name,
+        api_listen: file.api.listen,
+        bus,
+        peers: peers(file.peer)?,
+        tariff,
+        host,
+        bridge: parse("network.bridge", &file.network.bridge, str::parse)?,
+        subnet: parse("network.subnet", &file.network.subnet, str::parse)?,
+        log_filter: file.log.filter,
+        log_json: file.log.json,
+    })
+}
+
+fn peers(files: Vec<PeerFile>) -> Result<Vec<Peer>, Error> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for file in files {
+        let site = parse("peer.site", &file.site, str::parse::<SiteId>)?;
+        if peers.iter().any(|peer| peer.site == site || peer.name == file.name) {
+            return Err(Error::PeerTwice { name: file.name });
+        }
+        peers.push(Peer {
+            name: file.name,
+            site,
+            addresses: file.addresses,
+            sells_to: file.sells_to,
+            buys_from: file.buys_from,
+        });
+    }
+    Ok(peers)
+}
+
+fn parse<T, E: std::error::Error + Send + Sync + 'static>(
+    key: &'static str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, Error> {
+    read(text).map_err(|source| Error::Value {
+        key,
+        value: text.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// The text is not an amount of money.
+#[derive(Debug, thiserror::Error)]
+#[error("write an amount with at most six decimals, such as 0.010000")]
+struct MalformedAmount;
+
+/// An amount such as `0.010000`, without ever being a float.
+fn micros(text: &str) -> Result<Micros, MalformedAmount> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || decimals.len() > 6 || !digits(whole) || !digits(decimals) {
+        return Err(MalformedAmount);
+    }
+    let whole: u64 = whole.parse().map_err(|_| MalformedAmount)?;
+    let decimals: u64 = format!("{decimals:0<6}").parse().map_err(|_| MalformedAmount)?;
+    let amount = whole.checked_mul(1_000_000).and_then(|units| units.checked_add(decimals));
+    amount.map(Micros).ok_or(MalformedAmount)
+}

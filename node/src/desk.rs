@@ -1,0 +1,217 @@
+//! What the node's own interfaces may do with it: propose, read, look at the bus, open a console.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fabric::Subnet;
+use federation::stream::Duplex;
+use federation::{Channel, PeerState, Peers, RefusalRecord};
+use protocol::codec;
+use protocol::identity::{Claim, NodeCertificate, SecretKey, Signed, Statement};
+use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
+use protocol::market::book::Candidate;
+use protocol::market::{Advert, Book};
+use protocol::site::{Command, Outcome, Site, Stamped};
+use protocol::time::Timestamp;
+use protocol::wire::v1::{ADDRESSES_BYTES_MAX, Addresses, MACHINES_ASKED_MAX, WhichAddresses};
+use storage::Replica;
+use storage::replica::Progress;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::blobs::Blobs;
+use crate::console::{self, Consoles};
+use crate::observe::now;
+
+/// The site could not be asked.
+pub type Error = storage::replica::Error;
+
+/// How long a list waits for a peer's addresses, which are not worth more.
+const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
+
+/// What is known of the bus.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    /// The peers, and how each is.
+    pub peers: Vec<PeerState>,
+    /// Who was turned away lately.
+    pub refusals: Vec<RefusalRecord>,
+    /// What other sites say they have, and when it was heard.
+    pub adverts: Vec<(SiteId, Advert, Timestamp)>,
+}
+
+/// This node's name and voice on the bus.
+#[derive(Debug)]
+pub struct Signer {
+    /// The site.
+    pub site: SiteId,
+    /// The root key's word for the node's key.
+    pub certificate: NodeCertificate,
+    /// The node's key.
+    pub key: SecretKey,
+}
+
+impl Signer {
+    /// Signs a statement in the site's name.
+    #[must_use]
+    pub fn sign<T: Claim>(&self, statement: &Statement<T>) -> Signed<T> {
+        Signed::sign(statement, &self.certificate, &self.key)
+    }
+}
+
+/// Stamps time and chance on a command: whoever proposes it does, since applying it never asks.
+pub(crate) fn stamped(command: Command) -> Stamped {
+    Stamped { at: now(), seed: rand::random(), command }
+}
+
+/// What a desk is made of.
+pub(crate) struct Inner {
+    pub(crate) replica: Replica<Site>,
+    pub(crate) bus: Arc<dyn Peers>,
+    pub(crate) book: Mutex<Book>,
+    pub(crate) blobs: Blobs,
+    pub(crate) consoles: Consoles,
+    pub(crate) signer: Signer,
+    pub(crate) subnet: Subnet,
+}
+
+/// A handle on a running node. It is cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("site", &self.site()).finish_non_exhaustive()
+    }
+}
+
+const BOOK: &str = "nothing that holds the book panics";
+
+impl Desk {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Proposes a command, stamped with time and chance, and hands back what the site made of it
+    /// once that is committed.
+    ///
+    /// # Errors
+    ///
+    /// If the site cannot commit it now; see there whether it may have.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
+        self.inner.replica.propose(&stamped(command)).await
+    }
+
+    /// Waits until whatever anybody was told is in the state that [`read`](Self::read) shows.
+    ///
+    /// # Errors
+    ///
+    /// If this node cannot know.
+    pub async fn current(&self) -> Result<(), Error> {
+        self.inner.replica.barrier().await.map(drop)
+    }
+
+    /// Looks at the site's state; shortly, since applying waits meanwhile.
+    pub fn read<T>(&self, look: impl FnOnce(&Site) -> T) -> T {
+        self.inner.replica.read(look)
+    }
+
+    /// How far the state is, whenever that changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.inner.replica.watch()
+    }
+
+    /// What other sites say they have.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Candidate> {
+        self.with_book(|book| book.candidates().collect())
+    }
+
+    pub(crate) fn with_book<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
+        act(&mut self.inner.book.lock().expect(BOOK))
+    }
+
+    /// What is known of the bus.
+    pub async fn bus(&self) -> Bus {
+        let (peers, refusals) = tokio::join!(self.inner.bus.peers(), self.inner.bus.refusals());
+        let adverts = self.with_book(|book| {
+            let heard =
+                |site| book.of(site).map(|(advert, heard)| (site, advert.body().clone(), heard));
+            book.candidates().filter_map(|candidate| heard(candidate.site)).collect()
+        });
+        Bus { peers, refusals, adverts }
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<dyn Peers> {
+        &self.inner.bus
+    }
+
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.inner.signer
+    }
+
+    /// The files of images.
+    #[must_use]
+    pub fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    pub(crate) fn consoles(&self) -> &Consoles {
+        &self.inner.consoles
+    }
+
+    /// Attaches to the serial console of a machine, wherever it runs.
+    ///
+    /// # Errors
+    ///
+    /// If it runs nowhere, somebody else is attached, or the way to it is cut.
+    pub async fn console(&self, machine: MachineName) -> Result<Duplex, console::Error> {
+        console::attach(self, machine).await
+    }
+
+    /// The address of a machine that runs here.
+    #[must_use]
+    pub fn host_address(&self, name: MachineName) -> Option<Ipv4Addr> {
+        let slot = self.read(|site| site.guest(name).map(|guest| guest.lodging.slot))?;
+        self.inner.subnet.slot(u16::try_from(slot).ok()?)
+    }
+
+    /// The addresses of machines that run at peers, by provider: of those that answer at once.
+    pub async fn peer_addresses(
+        &self,
+        machines: BTreeMap<SiteId, Vec<MachineId>>,
+    ) -> BTreeMap<MachineId, Ipv4Addr> {
+        let asked = machines.into_iter().map(|(site, mut machines)| async move {
+            machines.truncate(MACHINES_ASKED_MAX);
+            let question = codec::encode(&WhichAddresses { machines });
+            let answer = self.inner.bus.ask(site, Channel::Machine, question);
+            let answer = timeout(ADDRESSES_WAIT, answer).await.ok()?.ok()?;
+            codec::decode::<Addresses>(&answer, ADDRESSES_BYTES_MAX).ok()
+        });
+        let answers = futures::future::join_all(asked).await;
+        let known = answers.into_iter().flatten().flat_map(|answer| answer.known);
+        known.map(|(machine, octets)| (machine, octets.into())).collect()
+    }
+
+    pub(crate) fn subnet(&self) -> Subnet {
+        self.inner.subnet
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.inner.replica.node()
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> SiteId {
+        self.inner.signer.site
+    }
+}

@@ -1,0 +1,158 @@
+//! The site's own next steps, taken by the node that leads it.
+//!
+//! The driver looks at the state whenever that changes, or a deadline passes, and does what is
+//! due: configuration is taken over, machines without a place are sought at peers, passed
+//! deadlines enter the log, adverts are said, and what is owed to peers is delivered. It keeps
+//! nothing between two looks but when it last tried what failed.
+
+mod adverts;
+mod outbox;
+
+use std::time::Duration;
+
+use protocol::ids::{Mint, SiteId};
+use protocol::market::book::Candidate;
+use protocol::market::draw;
+use protocol::site::command::{Configure, PeerEntry};
+use protocol::site::{Command, Outcome, Seeking, Site};
+use protocol::time::Span;
+use protocol::units::{Size, Tariff};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error};
+
+use crate::desk::Desk;
+use crate::observe::{chain, now};
+
+use adverts::Adverts;
+use outbox::Outbox;
+
+/// How long the driver sleeps if nothing wakes it: short enough for refreshes and retries.
+const NAP: Duration = Duration::from_millis(500);
+
+/// How often it looks for what can be forgotten.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// The most machines for which peers are asked in one look; the next look follows at once.
+const SEEKING_MAX: usize = 64;
+
+/// Drives the site until `closing` turns true.
+pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<bool>) {
+    let mut driver = Driver {
+        outbox: Outbox::new(desk.clone()),
+        adverts: Adverts::new(desk.clone()),
+        configure,
+        tidied: Instant::now(),
+        desk,
+    };
+    let mut progress = driver.desk.watch();
+    while !*closing.borrow() {
+        progress.borrow_and_update();
+        if progress.borrow().is_leader {
+            driver.look().await;
+        }
+        let woken = async {
+            tokio::select! {
+                _ = progress.changed() => {}
+                _ = closing.changed() => {}
+                () = driver.outbox.one_ended() => {}
+            }
+        };
+        // Not being woken is an answer too.
+        let _ = timeout(NAP, woken).await;
+    }
+    driver.outbox.close().await;
+}
+
+struct Driver {
+    desk: Desk,
+    configure: Configure,
+    outbox: Outbox,
+    adverts: Adverts,
+    tidied: Instant,
+}
+
+impl Driver {
+    async fn look(&mut self) {
+        if self.configuration_differs() {
+            self.propose(Command::Configure(self.configure.clone())).await;
+        }
+        if self.desk.read(|site| site.profile().is_none()) {
+            return;
+        }
+        for seeking in self.desk.read(Site::seeking).into_iter().take(SEEKING_MAX) {
+            self.seek(seeking).await;
+        }
+        let now = now();
+        let passed = self.desk.read(|site| site.next_deadline().is_some_and(|at| at <= now));
+        if passed || self.is_untidy() {
+            self.propose(Command::Tick).await;
+        }
+        self.adverts.look().await;
+        self.outbox.look();
+    }
+
+    fn is_untidy(&mut self) -> bool {
+        if self.tidied.elapsed() < TIDY {
+            return false;
+        }
+        self.tidied = Instant::now();
+        self.desk.read(|site| site.is_untidy(now()))
+    }
+
+    fn configuration_differs(&self) -> bool {
+        let wanted = &self.configure;
+        self.desk.read(|site| {
+            let Some(profile) = site.profile() else { return true };
+            let peers: Vec<PeerEntry> = site
+                .peers()
+                .filter(|(_, peer)| peer.wanted)
+                .map(|(id, peer)| PeerEntry {
+                    site: *id,
+                    name: peer.name.clone(),
+                    sells_to: peer.sells_to,
+                    buys_from: peer.buys_from,
+                })
+                .collect();
+            let same_peers = peers.len() == wanted.peers.len()
+                && wanted.peers.iter().all(|peer| peers.contains(peer));
+            profile.name != wanted.name || profile.tariff != wanted.tariff || !same_peers
+        })
+    }
+
+    /// Draws whom to ask for a machine. Peers that are not in the book are asked with the last:
+    /// that nothing is known of their room does not mean that they have none.
+    async fn seek(&self, seeking: Seeking) {
+        let heard = self.desk.candidates();
+        let candidates: Vec<Candidate> = seeking
+            .peers
+            .iter()
+            .map(|site| candidate(*site, &heard, self.configure.tariff))
+            .collect();
+        let mut mint = Mint::new(now(), rand::random());
+        let drawn = draw::draw(&candidates, seeking.size, seeking.first_round, &mut mint);
+        let machine = seeking.machine;
+        self.propose(Command::Seek { machine, sites: drawn.sites, last: drawn.last }).await;
+    }
+
+    async fn propose(&self, command: Command) {
+        match self.desk.propose(command).await {
+            Ok(Outcome::Refused(refusal)) => {
+                error!(%refusal, "the site refuses its own driver");
+            }
+            Ok(_) => {}
+            // It is due again at the next look.
+            Err(fault) => debug!(fault = chain(&fault), "a step has to wait"),
+        }
+    }
+}
+
+fn candidate(site: SiteId, heard: &[Candidate], tariff: Tariff) -> Candidate {
+    let known = heard.iter().find(|candidate| candidate.site == site);
+    let unheard = Candidate { site, free: Size::default(), largest: Size::default(), tariff };
+    known.copied().unwrap_or(unheard)
+}
+
+/// How long what is said to one peer may be taken up: the order of the stream already keeps what
+/// is old from being said again, and a peer that was away for months must still hear it.
+const STATEMENT_LIFETIME: Span = Span::from_secs(365 * 86_400);

@@ -1,0 +1,177 @@
+//! What this node does when a peer asks: take up messages, judge adverts, serve consoles.
+//!
+//! Signatures are checked here, before anything is proposed. What a peer says enters the log only
+//! as [`Verified`](protocol::identity::Verified), from the site at the other end of the
+//! connection, in the order of its numbers.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use federation::stream::Duplex;
+use federation::{Admission, Channel, Handler, Refusal, Verdict, ask};
+use protocol::agreement::Message;
+use protocol::codec;
+use protocol::identity::{NodeCertificate, Signed, Verified};
+use protocol::ids::{MachineName, SiteId};
+use protocol::market::Advert;
+use protocol::market::book::Noted;
+use protocol::site::{self, Command, Outcome};
+use protocol::time::Timestamp;
+use protocol::wire::v1::{self, Addresses, Console, Receipt, WhichAddresses};
+use tokio::io::AsyncWriteExt as _;
+use tracing::{debug, warn};
+
+use crate::console;
+use crate::desk::Desk;
+use crate::observe::{chain, now};
+
+/// Answers peers. It begins to once the node is up: until then it has no desk.
+#[derive(Clone, Debug, Default)]
+pub struct Clerk {
+    desk: Arc<OnceLock<Desk>>,
+}
+
+impl Clerk {
+    /// A clerk without a desk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Seats the clerk: from now on it answers.
+    pub fn seat(&self, desk: Desk) {
+        // A second desk would be another node's; the first stays.
+        let _ = self.desk.set(desk);
+    }
+
+    async fn take_up(&self, from: SiteId, body: &[u8]) -> Result<Receipt, ask::Refused> {
+        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let messages = verified(desk.site(), from, body)?;
+        if messages.is_empty() {
+            return Err(ask::Refused::foul("a delivery without messages"));
+        }
+        match desk.propose(Command::Receive { messages }).await {
+            Ok(Outcome::Taken(through)) => Ok(Receipt::Through(through)),
+            Ok(Outcome::Refused(site::Refusal::Gap { taken, .. })) => Ok(Receipt::Gap(taken)),
+            Ok(Outcome::Refused(refusal)) => Err(ask::Refused::new(refusal.to_string())),
+            Ok(_) => Ok(Receipt::Later),
+            Err(fault) => {
+                debug!(%from, fault = chain(&fault), "a delivery has to wait");
+                Ok(Receipt::Later)
+            }
+        }
+    }
+}
+
+impl Clerk {
+    /// Says under which addresses a home's machines are plugged in here.
+    fn tell_addresses(&self, home: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
+        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let asked: WhichAddresses = codec::decode(body, v1::ADDRESSES_BYTES_MAX)
+            .map_err(|fault| ask::Refused::foul(chain(&fault)))?;
+        if asked.machines.len() > v1::MACHINES_ASKED_MAX {
+            return Err(ask::Refused::foul("a question about too many machines"));
+        }
+        let address = |machine| desk.host_address(MachineName { home, machine });
+        let known = asked.machines.into_iter();
+        let known = known.filter_map(|id| address(id).map(|it| (id, it.octets()))).collect();
+        Ok(codec::encode(&Addresses { known }))
+    }
+}
+
+/// Checks every message of a delivery; one that does not hold refuses the whole, and ends the
+/// connection: no honest peer sends it.
+fn verified(me: SiteId, from: SiteId, body: &[u8]) -> Result<Vec<Verified<Message>>, ask::Refused> {
+    let refused = |fault: &dyn std::error::Error| ask::Refused::foul(chain(fault));
+    let delivery = v1::delivery(body).map_err(|fault| refused(&fault))?;
+    let now = now();
+    let mut messages = Vec::with_capacity(delivery.messages.len());
+    for signed in delivery.messages {
+        let message = signed.verify(me, now).map_err(|fault| refused(&fault))?;
+        let statement = message.statement();
+        if statement.issuer != from || statement.audience != Some(me) {
+            return Err(ask::Refused::foul("a message of another site, or to another"));
+        }
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+#[async_trait]
+impl Handler for Clerk {
+    async fn ask(
+        &self,
+        from: SiteId,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ask::Refused> {
+        match channel {
+            Channel::Outbox => Ok(codec::encode(&self.take_up(from, &body).await?)),
+            Channel::Machine => self.tell_addresses(from, &body),
+        }
+    }
+
+    async fn gossip(&self, from: SiteId, body: Vec<u8>) -> Verdict {
+        let Some(desk) = self.desk.get() else { return Verdict::Ignore };
+        let now = now();
+        let read = codec::decode_canonical::<Signed<Advert>>(&body, v1::ADVERT_BYTES_MAX);
+        let Ok(signed) = read else { return Verdict::Reject };
+        let advert = match signed.verify(desk.site(), now) {
+            Ok(advert) => advert,
+            // Clocks differ, and gossip is slow: nobody is to blame.
+            Err(protocol::identity::Rejection::Expired { .. }) => return Verdict::Ignore,
+            Err(fault) => {
+                warn!(%from, fault = chain(&fault), "a peer passes on an advert that is not true");
+                return Verdict::Reject;
+            }
+        };
+        let issuer = advert.statement().issuer;
+        if issuer == desk.site() {
+            return Verdict::Ignore;
+        }
+        match desk.with_book(|book| book.note(advert, now)) {
+            Noted::New => Verdict::Accept,
+            Noted::Known | Noted::Refused => Verdict::Ignore,
+            Noted::Equivocation => {
+                warn!(%issuer, "a site says two things under one number");
+                Verdict::Ignore
+            }
+        }
+    }
+
+    async fn console(&self, from: SiteId, header: Vec<u8>, mut stream: Duplex) {
+        let Some(desk) = self.desk.get() else { return };
+        let asked = codec::decode::<Console>(&header, v1::CONSOLE_BYTES_MAX);
+        let Ok(Console { machine }) = asked else { return };
+        let name = MachineName { home: from, machine };
+        match console::attach_here(desk, name).await {
+            Ok(mut guest) => {
+                // Either end going away is how a console ends.
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut guest).await;
+            }
+            Err(fault) => {
+                let told = format!("{}\r\n", chain(&fault));
+                // A listener that has gone needs no answer.
+                let _ = stream.write_all(told.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    }
+}
+
+impl Admission for Clerk {
+    fn admit(&self, site: SiteId, _certificate: &NodeCertificate) -> Result<(), Refusal> {
+        let Some(desk) = self.desk.get() else {
+            return Err(Refusal::policy("the node is starting: try again shortly"));
+        };
+        let known = desk.read(|state| state.peer(site).is_some());
+        if known { Ok(()) } else { Err(Refusal::Stranger) }
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+}

@@ -1,0 +1,6 @@
+//! Claims about the REST interface and the command line, against a whole node whose hypervisor,
+//! network and bus are fakes in memory.
+
+mod command_line;
+mod rest;
+mod world;
