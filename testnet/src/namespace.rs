@@ -1,0 +1,73 @@
+//! Network namespaces, each kept alive by a mount over a file of the testnet's own directory.
+//!
+//! They are not in the place where ip(8) keeps its own, so they have no names that could collide
+//! with another testnet's or the machine's, and taking away the directory's mounts takes away
+//! all of them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{finish, run};
+use crate::process::kill_all_in;
+
+/// A network namespace, named by its file.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    file: PathBuf,
+}
+
+impl Namespace {
+    /// Makes a namespace, or finds the one that is there.
+    pub(crate) fn open(file: PathBuf) -> Result<Self> {
+        if !is_bound(&file) {
+            File::create(&file).with_context(|| format!("create {}", file.display()))?;
+            run("unshare", [&format!("--net={}", file.display()), "true"])?;
+        }
+        let namespace = Self { file };
+        namespace.ip(["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A command that runs in this network, and elsewhere nothing changes for it.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.file.display())).arg(program);
+        command
+    }
+
+    /// Runs ip(8) in it.
+    pub(crate) fn ip<const N: usize>(&self, arguments: [&str; N]) -> Result<String> {
+        finish(self.command("ip").args(arguments))
+    }
+
+    /// Whether it has an interface of this name.
+    pub(crate) fn has(&self, interface: &str) -> Result<bool> {
+        let links = self.ip(["-brief", "link", "show"])?;
+        let names = links.lines().filter_map(|line| line.split([' ', '@']).next());
+        Ok(names.into_iter().any(|name| name == interface))
+    }
+}
+
+/// Kills all processes in the namespace bound to `file`, if one is, and takes the mount away.
+pub(crate) fn remove(file: &Path) -> Result<()> {
+    if is_bound(file) {
+        kill_all_in(file)?;
+        run("umount", [file])?;
+    }
+    Ok(())
+}
+
+/// Whether a namespace is bound to the file: then it lies in the kernel's own file system.
+fn is_bound(file: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let ours = device(Path::new("/proc/self/ns/net"));
+    ours.is_some() && device(file) == ours
+}

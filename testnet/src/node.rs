@@ -1,0 +1,142 @@
+//! The node of a site: its configuration, how it is started, and how it is asked.
+//!
+//! This is the only place that knows how the program is called.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::command::finish;
+use crate::plan::{Plan, SitePlan};
+
+/// The ids of guests' users are shared by all sites, for they are on one machine: each site has
+/// a range of this many, more than a host has guests.
+const GUEST_UIDS: usize = 1000;
+
+/// The first of them, above all that people and Debian's containers use.
+const GUEST_UIDS_FIRST: usize = 200_000;
+
+/// The port of the bus; every site has it, since each has a network of its own.
+const BUS_PORT: u16 = 7401;
+
+/// The address of the site with this number on the virtual Internet (RFC 2544 sets the range
+/// aside for tests).
+pub(crate) fn address(number: usize) -> String {
+    format!("198.18.0.{}", number + 1)
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    name: &'a str,
+    api: Api<'a>,
+    bus: Bus,
+    prices: Prices<'a>,
+    host: Host<'a>,
+    network: Network,
+    peer: Vec<Peer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Api<'a> {
+    listen: &'a str,
+}
+
+#[derive(Serialize)]
+struct Bus {
+    listen: [String; 2],
+    mdns: bool,
+}
+
+#[derive(Serialize)]
+struct Prices<'a> {
+    currency: &'a str,
+    vcpu_hour: &'a str,
+    memory_gib_hour: &'a str,
+    disk_gib_hour: &'a str,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    libvirt: &'a str,
+    vcpus: u32,
+    memory: &'a str,
+    disk: &'a str,
+    guest_uids: usize,
+}
+
+#[derive(Serialize)]
+struct Network {
+    bridge: String,
+    subnet: String,
+}
+
+#[derive(Serialize)]
+struct Peer<'a> {
+    name: &'a str,
+    site: &'a str,
+    addresses: [String; 1],
+}
+
+/// The text of a site's configuration. `ids` are the sites' ids, in the plan's order.
+pub(crate) fn configuration(plan: &Plan, number: usize, ids: &[String]) -> Result<String> {
+    let SitePlan { name, vcpus, memory, disk, prices, peers } = &plan.sites[number];
+    let own = address(number);
+    let peer = |other: usize| Peer {
+        name: &plan.sites[other].name,
+        site: &ids[other],
+        addresses: [format!("/ip4/{}/tcp/{BUS_PORT}", address(other))],
+    };
+    let file = File {
+        name,
+        api: Api { listen: "127.0.0.1:7400" },
+        bus: Bus {
+            listen: [
+                format!("/ip4/{own}/tcp/{BUS_PORT}"),
+                format!("/ip4/{own}/udp/{BUS_PORT}/quic-v1"),
+            ],
+            mdns: false,
+        },
+        prices: Prices {
+            currency: "EUR",
+            vcpu_hour: &prices.vcpu_hour,
+            memory_gib_hour: &prices.memory_gib_hour,
+            disk_gib_hour: &prices.disk_gib_hour,
+        },
+        host: Host {
+            libvirt: "qemu:///system?socket=/run/libvirt/libvirt-sock",
+            vcpus: *vcpus,
+            memory,
+            disk,
+            guest_uids: GUEST_UIDS_FIRST + number * GUEST_UIDS,
+        },
+        network: Network {
+            bridge: format!("rsv-{name}"),
+            subnet: format!("10.77.{}.0/24", number + 1),
+        },
+        peer: (0..plan.sites.len())
+            .filter(|&other| peers.contains(&plan.sites[other].name))
+            .map(peer)
+            .collect(),
+    };
+    toml::to_string(&file).context("write a node's configuration")
+}
+
+/// What the node is started with.
+pub(crate) fn words<'a>(reservoir: &'a str, data: &'a str, file: &'a str) -> [&'a str; 7] {
+    [reservoir, "node", "run", "--data", data, "--config", file]
+}
+
+/// Makes the site's keys, if it has none; answers its id.
+pub(crate) fn init(reservoir: &Path, data: &Path, name: &str) -> Result<String> {
+    fs::create_dir_all(data).context("create the node's directory")?;
+    let mut command = Command::new(reservoir);
+    command.args(["-o", "json", "site", "init", "--name", name, "--data"]).arg(data);
+    let said = finish(&mut command)?;
+    let answer: serde_json::Value =
+        serde_json::from_str(&said).context("read the new site's id")?;
+    let id = answer["id"].as_str().with_context(|| format!("no site's id in {said}"))?;
+    Ok(id.to_owned())
+}

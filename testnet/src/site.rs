@@ -1,0 +1,167 @@
+//! One site: a host with a network, a libvirt and a node of its own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::command::{finish, output};
+use crate::daemon::Daemon;
+use crate::libvirt::Libvirt;
+use crate::namespace::Namespace;
+use crate::node;
+
+/// How long a node may take until it answers: it opens its tables and meets its libvirtd.
+const START: Duration = Duration::from_secs(90);
+
+/// Where a site's processes run, and the script that enters there.
+const ENTER: &str = include_str!("enter");
+
+/// A site of the testnet.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) name: String,
+    directory: PathBuf,
+    pub(crate) namespace: Namespace,
+    pub(crate) libvirt: Libvirt,
+    log_daemon: Daemon,
+    libvirtd: Daemon,
+    reservoir: Option<PathBuf>,
+    node: Option<Daemon>,
+}
+
+impl Site {
+    /// Makes the site's directories and its network; nothing runs yet.
+    pub(crate) fn prepare(
+        directory: PathBuf,
+        name: &str,
+        reservoir: Option<&Path>,
+    ) -> Result<Self> {
+        let logs = directory.join("log");
+        fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
+        let enter = directory.join("enter");
+        let here = directory.to_string_lossy();
+        script(&enter, &ENTER.replace("@site@", name).replace("@here@", &here))?;
+        let libvirt = Libvirt::prepare(directory.join("host"))?;
+        let namespace = Namespace::open(directory.join("net"))?;
+        let log_daemon = Daemon::new(&enter, &["/usr/sbin/virtlogd"], &logs);
+        let libvirtd = Daemon::new(&enter, &["/usr/sbin/libvirtd"], &logs);
+        let site = Self {
+            name: name.to_owned(),
+            directory,
+            namespace,
+            libvirt,
+            log_daemon,
+            libvirtd,
+            reservoir: reservoir.map(Path::to_path_buf),
+            node: None,
+        };
+        if let Some(reservoir) = reservoir {
+            // For people: the command line as it is used at this site.
+            let context = site.context();
+            let (enter, context) = (enter.display(), context.display());
+            let text = format!(
+                "#!/bin/sh\n# The command line of site {name}.\nexec '{enter}' env \
+                 RESERVOIR_CONTEXT='{context}' '{}' \"$@\"\n",
+                reservoir.display()
+            );
+            script(&site.directory.join("reservoir"), &text)?;
+        }
+        Ok(site)
+    }
+
+    /// Makes the site's keys; answers its id.
+    pub(crate) fn init(&self) -> Result<String> {
+        let reservoir = self.reservoir.as_ref().context("this testnet has no nodes")?;
+        node::init(reservoir, &self.data(), &self.name)
+    }
+
+    /// Writes the node's configuration; from here on the node can be started.
+    pub(crate) fn configure(&mut self, text: &str) -> Result<()> {
+        let reservoir = self.reservoir.as_ref().context("this testnet has no nodes")?;
+        let file = self.directory.join("node.toml");
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        let data = self.data();
+        let paths = [reservoir, &data, &file].map(|path| path.to_string_lossy());
+        let words = node::words(&paths[0], &paths[1], &paths[2]);
+        let logs = self.directory.join("log");
+        self.node = Some(Daemon::new(&self.directory.join("enter"), &words, &logs));
+        Ok(())
+    }
+
+    /// Starts virtlogd and libvirtd, and waits until they answer.
+    pub(crate) fn start_libvirt(&mut self) -> Result<()> {
+        self.log_daemon.start(self.namespace.file())?;
+        self.libvirt.await_log_daemon(&mut self.log_daemon)?;
+        self.libvirtd.start(self.namespace.file())?;
+        self.libvirt.await_daemon(&mut self.libvirtd)
+    }
+
+    /// Kills libvirtd; the guests go on, and so does what writes their consoles down.
+    pub(crate) fn kill_libvirtd(&mut self) -> Result<()> {
+        self.libvirtd.kill()
+    }
+
+    /// Starts the node, and waits until it answers.
+    pub(crate) fn start_node(&mut self) -> Result<()> {
+        let mut node = self.node.take().context("this testnet has no nodes")?;
+        let started = node.start(self.namespace.file()).and_then(|()| {
+            node.wait_for(START, || Ok(self.reservoir(&["site", "show"])?.status.success()))
+        });
+        self.node = Some(node);
+        started
+    }
+
+    /// Kills the node with SIGKILL.
+    pub(crate) fn kill_node(&mut self) -> Result<()> {
+        self.node.as_mut().context("this testnet has no nodes")?.kill()
+    }
+
+    /// Kills all of the site's daemons.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        let daemons = [self.node.as_mut(), Some(&mut self.libvirtd), Some(&mut self.log_daemon)];
+        daemons.into_iter().flatten().try_for_each(Daemon::kill)
+    }
+
+    /// Starts again what should run and does not.
+    pub(crate) fn tend(&mut self) -> Result<()> {
+        let daemons = [Some(&mut self.log_daemon), Some(&mut self.libvirtd), self.node.as_mut()];
+        daemons.into_iter().flatten().try_for_each(|daemon| daemon.tend(self.namespace.file()))
+    }
+
+    /// The process ids of virtlogd, libvirtd and the node, as far as they run.
+    pub(crate) fn pids(&mut self) -> [Option<i32>; 3] {
+        [self.log_daemon.pid(), self.libvirtd.pid(), self.node.as_mut().and_then(Daemon::pid)]
+    }
+
+    /// Runs the command line as at this site.
+    pub(crate) fn reservoir(&self, arguments: &[&str]) -> Result<Output> {
+        let reservoir = self.reservoir.as_ref().context("this testnet has no nodes")?;
+        let mut command = self.namespace.command(&reservoir.to_string_lossy());
+        output(command.env("RESERVOIR_CONTEXT", self.context()).args(arguments))
+    }
+
+    /// Runs any command in the site's network and among its directories.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+        finish(Command::new(self.directory.join("enter")).args(arguments))
+    }
+
+    /// The node's directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// The node writes down there how its first key's owner reaches it.
+    fn context(&self) -> PathBuf {
+        self.data().join("context.toml")
+    }
+}
+
+fn script(path: &Path, text: &str) -> Result<()> {
+    let written = fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)));
+    written.with_context(|| format!("write {}", path.display()))
+}
