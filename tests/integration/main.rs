@@ -1,0 +1,15 @@
+//! The whole, as its users and operators meet it: the real program, real libvirt, real guests,
+//! several sites on this machine, asked by the command line and judged from outside.
+//!
+//! A claim about a machine is never taken from the site alone: libvirt on the host that runs it
+//! and the guest's own console say it too. All of it needs root and what `testnet/install`
+//! installs; the programs must have been built before, as `tests/run` does.
+
+mod bad_input;
+mod console;
+mod kills;
+mod main_job;
+mod sites;
+mod traces;
+mod workload;
+mod world;

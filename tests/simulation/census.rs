@@ -1,0 +1,100 @@
+//! What the runs have met: a rule that was never put to the test has not been tested.
+
+macro_rules! census {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// How often each thing happened.
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct Census {
+            $($(#[$doc])* pub(crate) $field: u64,)*
+        }
+
+        impl Census {
+            /// Each count, with its name.
+            pub(crate) fn rows(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field),)*]
+            }
+
+            /// Adds the counts of another run.
+            pub(crate) fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+census! {
+    /// Services of which every machine got its place.
+    services_placed,
+    /// Services that were refused, with a reason for each machine.
+    services_refused,
+    /// Services that were taken down.
+    services_ended,
+    /// Machines that ended up at home.
+    machines_here,
+    /// Machines that ended up at a peer.
+    machines_there,
+    /// Calls for offers.
+    calls,
+    /// Offers made.
+    offers,
+    /// Calls that were answered with a refusal.
+    refusals,
+    /// Acceptances that became agreements.
+    agreements,
+    /// Acceptances that came too late.
+    lapses,
+    /// Offers that were not taken.
+    declines,
+    /// Tenants' requests that a site refused.
+    asks_refused,
+    /// Tenants' requests that were repeated, since no answer had come.
+    asks_repeated,
+    /// Verbs to machines at home.
+    verbs_here,
+    /// Verbs to machines at peers.
+    verbs_there,
+    /// Messages that the network lost.
+    messages_lost,
+    /// Messages that it delivered twice.
+    messages_doubled,
+    /// Messages that it delivered before an older one.
+    messages_reordered,
+    /// Deliveries with an altered byte that were turned away.
+    deliveries_altered,
+    /// Deliveries from which a message was taken.
+    deliveries_gapped,
+    /// Cuts between groups of sites.
+    partitions,
+    /// Sites that lost their leader.
+    leaders_lost,
+    /// Proposals that were lost with it.
+    proposals_lost,
+    /// Proposals that survived it without their proposer learning of it.
+    proposals_orphaned,
+    /// Replicas that came back with their tables.
+    replicas_reloaded,
+    /// Replicas that were made again from the log.
+    replicas_replayed,
+    /// Nodes killed between two elementary steps of their host.
+    hosts_interrupted,
+    /// Hosts that were restarted with everything that ran on them.
+    hosts_rebooted,
+    /// Hypervisors that could not be reached for a while.
+    hypervisors_lost,
+    /// Looks of a host that had to wait for its node to catch up.
+    hosts_behind,
+    /// Steps of a hypervisor that failed.
+    steps_failed,
+    /// Guests that ended by themselves.
+    guests_ended,
+    /// Guests that started again after that.
+    guests_restarted,
+    /// First instructions of a guest.
+    boots,
+    /// Guests that went on from saved memory.
+    resumptions,
+    /// Guests that did not heed a request to shut down.
+    shutdowns_ignored,
+    /// Sites that forgot, in the end, what had ended.
+    sites_tidied,
+}

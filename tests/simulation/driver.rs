@@ -1,0 +1,258 @@
+//! What a leader does between commands: it sends what is owed, asks around for machines without a
+//! place, notices deadlines, and says what the site has to sell.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use protocol::agreement::Message;
+use protocol::codec;
+use protocol::ids::SiteId;
+use protocol::market::book::Candidate;
+use protocol::market::draw::draw;
+use protocol::market::{LIFETIME, is_due};
+use protocol::site::{Command, Dispatch, Outcome, Refusal};
+use protocol::time::Span;
+use protocol::wire::v1::{self, Delivery, Receipt};
+
+use crate::member::{Flight, Reply};
+use crate::network::Payload;
+use crate::world::{Event, World};
+
+/// How long a signed message may be taken up; it is signed anew if it is still owed then.
+const STATEMENT_LIFETIME: Span = Span::from_secs(60);
+
+/// How long a new leader waits for adverts before it takes an empty book for an empty market, in
+/// milliseconds.
+const BOOK_PATIENCE: u64 = 10_000;
+
+impl World {
+    /// The leader of a site looks at its state.
+    pub(crate) fn look(&mut self, member: usize) {
+        self.members[member].look_at = u64::MAX;
+        let Some(leader) = self.members[member].leader else { return };
+        let clock = self.members[member].clock(leader, self.now);
+        let mut pause = 20_000;
+        if self.send_what_is_owed(member) | self.seek_places(member) {
+            pause = 500;
+        }
+        let deadline = self.members[member].state().and_then(protocol::site::Site::next_deadline);
+        if let Some(deadline) = deadline {
+            if deadline <= clock {
+                self.propose(member, Command::Tick, Reply::Nobody);
+            }
+            pause = pause.min(deadline.since(clock).as_millis().max(100));
+        }
+        self.advertise(member);
+        self.wake_leader(member, pause);
+    }
+
+    /// Lets a leader look after a pause, unless it does so earlier anyway.
+    pub(crate) fn wake_leader(&mut self, member: usize, pause: u64) {
+        let at = self.now + pause;
+        if at < self.members[member].look_at {
+            self.members[member].look_at = at;
+            self.schedule(at, Event::Look { member });
+        }
+    }
+
+    fn send_what_is_owed(&mut self, member: usize) -> bool {
+        let Some(state) = self.members[member].state() else { return false };
+        let owing: Vec<SiteId> =
+            state.peers().map(|(id, _)| *id).filter(|id| state.owed(*id) > 0).collect();
+        let now = self.now;
+        for id in &owing {
+            let peer = self.index(*id);
+            let flight = self.members[member].desk.flights.get(&peer).copied();
+            let tries = flight.map_or(0, |flight| flight.tries);
+            let patience = 1_000 << tries.min(3);
+            if flight.is_some_and(|flight| now < flight.sent + patience) {
+                continue;
+            }
+            let flight = Flight { sent: now, tries: tries + 1 };
+            self.members[member].desk.flights.insert(peer, flight);
+            let dispatch = self.members[member].state().and_then(|state| state.dispatch(*id));
+            if let Some(dispatch) = dispatch {
+                let bytes = self.delivery(member, peer, &dispatch);
+                self.send(member, peer, &Payload::Delivery(bytes));
+            }
+        }
+        !owing.is_empty()
+    }
+
+    /// Signs what is owed. At times the envelope, which is not signed, comes to harm.
+    fn delivery(&mut self, member: usize, peer: usize, dispatch: &Dispatch) -> Vec<u8> {
+        let now = self.now;
+        let sender = &mut self.members[member];
+        let Some(leader) = sender.leader else { return Vec::new() };
+        let clock = sender.clock(leader, now);
+        let mut messages = Vec::new();
+        for (number, message, _) in &dispatch.messages {
+            let signed = match sender.desk.signed.get(&(peer, *number)) {
+                Some((signed, until)) if clock < *until => signed.clone(),
+                _ => {
+                    let audience = Some(dispatch.peer);
+                    let time = (clock, STATEMENT_LIFETIME);
+                    let signed = sender.signer.sign(audience, *number, time, message.clone());
+                    // Half its life is left for the way and for a clock that is ahead.
+                    let until = clock + Span::from_secs(30);
+                    sender.desk.signed.insert((peer, *number), (signed.clone(), until));
+                    signed
+                }
+            };
+            messages.push(signed);
+        }
+        if !self.calm && messages.len() > 1 && self.chance.once_in(15) {
+            self.census.deliveries_gapped += 1;
+            let index = self.chance.index(messages.len());
+            messages.remove(index);
+        }
+        let mut bytes = codec::encode(&Delivery { messages });
+        if !self.calm && self.chance.once_in(60) {
+            let index = self.chance.index(bytes.len());
+            bytes[index] ^= 1;
+        }
+        bytes
+    }
+
+    /// Something arrives.
+    pub(crate) fn arrive(&mut self, (from, to): (usize, usize), payload: Payload) {
+        let Some(leader) = self.members[to].leader else { return };
+        let clock = self.members[to].clock(leader, self.now);
+        match payload {
+            Payload::Delivery(bytes) => self.take_delivery(from, to, &bytes),
+            Payload::Receipt(receipt) => self.take_receipt(from, to, receipt),
+            Payload::Advert(advert) => {
+                self.members[to].desk.book.note((*advert).clone(), clock);
+            }
+        }
+    }
+
+    fn take_delivery(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let Some(leader) = self.members[to].leader else { return };
+        let clock = self.members[to].clock(leader, self.now);
+        let me = self.members[to].id;
+        let verified: Option<Vec<_>> = v1::delivery(bytes).ok().and_then(|delivery| {
+            delivery.messages.into_iter().map(|message| message.verify(me, clock).ok()).collect()
+        });
+        let peer = self.members[from].id;
+        let messages = verified.filter(|messages| {
+            !messages.is_empty() && messages.iter().all(|it| it.statement().issuer == peer)
+        });
+        match messages {
+            Some(messages) => {
+                self.propose(to, Command::Receive { messages }, Reply::Peer(from));
+            }
+            None => self.census.deliveries_altered += 1,
+        }
+    }
+
+    fn take_receipt(&mut self, from: usize, to: usize, receipt: Receipt) {
+        let peer = self.members[from].id;
+        let Some(state) = self.members[to].state() else { return };
+        let owed = state.dispatch(peer).and_then(|it| it.messages.first().map(|first| first.0));
+        self.members[to].desk.flights.remove(&from);
+        if let (Receipt::Through(through) | Receipt::Gap(through), Some(first)) = (receipt, owed)
+            && first <= through
+        {
+            self.members[to].desk.signed.retain(|(to, number), _| *to != from || *number > through);
+            self.propose(to, Command::Acknowledged { peer, through }, Reply::Nobody);
+        }
+        self.wake_leader(to, 20);
+    }
+
+    /// Answers a peer whose messages have been taken up.
+    pub(crate) fn give_receipt(&mut self, member: usize, peer: usize, outcome: &Outcome) {
+        let receipt = match outcome {
+            Outcome::Taken(through) => Receipt::Through(*through),
+            Outcome::Refused(Refusal::Gap { taken, .. }) => Receipt::Gap(*taken),
+            Outcome::Done
+            | Outcome::Service(_)
+            | Outcome::Machine(_)
+            | Outcome::Image(_)
+            | Outcome::Key(_)
+            | Outcome::Refused(_) => return,
+        };
+        if let Receipt::Through(through) | Receipt::Gap(through) = receipt {
+            let known = self.receipts.entry((member, peer)).or_default();
+            *known = through.max(*known);
+        }
+        self.send(member, peer, &Payload::Receipt(receipt));
+    }
+
+    fn seek_places(&mut self, member: usize) -> bool {
+        let now = self.now;
+        let Some(leader) = self.members[member].leader else { return false };
+        let clock = self.members[member].clock(leader, now);
+        self.members[member].desk.book.expire(clock);
+        let seeking = self.members[member].replicas[leader].site.seeking();
+        for sought in &seeking {
+            let desk = &self.members[member].desk;
+            if desk.sought.get(&sought.machine).is_some_and(|at| now < at + 1_000) {
+                continue;
+            }
+            let candidates: Vec<Candidate> =
+                desk.book.candidates().filter(|it| sought.peers.contains(&it.site)).collect();
+            let is_young = now < desk.since + BOOK_PATIENCE;
+            if candidates.is_empty() && !sought.peers.is_empty() && is_young {
+                continue;
+            }
+            let drawn = draw(&candidates, sought.size, sought.first_round, self.chance.mint());
+            self.members[member].desk.sought.insert(sought.machine, now);
+            let (machine, sites, last) = (sought.machine, drawn.sites, drawn.last);
+            self.propose(member, Command::Seek { machine, sites, last }, Reply::Nobody);
+        }
+        !seeking.is_empty()
+    }
+
+    fn advertise(&mut self, member: usize) {
+        let Some(leader) = self.members[member].leader else { return };
+        let clock = self.members[member].clock(leader, self.now);
+        let Some(advert) = self.members[member].replicas[leader].site.advert() else { return };
+        let said = self.members[member].desk.said.as_ref();
+        if !is_due(said.map(|(said, at)| (said, *at)), &advert, clock) {
+            return;
+        }
+        self.members[member].desk.said = Some((advert.clone(), clock));
+        let sequence = clock.as_millis();
+        let time = (clock, LIFETIME);
+        let signed = self.members[member].signer.sign(None, sequence, time, advert);
+        let advert = signed
+            .verify(self.members[member].id, clock)
+            .expect("a site believes what it has just signed");
+        let payload = Payload::Advert(Rc::new(advert));
+        for peer in 0..self.members.len() {
+            if peer != member {
+                self.send(member, peer, &payload);
+            }
+        }
+    }
+
+    /// Hands something to the network.
+    fn send(&mut self, from: usize, to: usize, payload: &Payload) {
+        for (number, delay) in self.network.carry((from, to), &mut self.chance, &mut self.census) {
+            let payload = payload.clone();
+            self.schedule(self.now + delay, Event::Arrive { from, to, number, payload });
+        }
+    }
+
+    /// Counts what the messages of a committed delivery are about.
+    pub(crate) fn count_messages(&mut self, command: &Command) {
+        let Command::Receive { messages } = command else { return };
+        let mut seen = BTreeSet::new();
+        for message in messages {
+            if !seen.insert(message.statement().sequence) {
+                continue;
+            }
+            let census = &mut self.census;
+            match message.body() {
+                Message::Call(_) => census.calls += 1,
+                Message::Offer { .. } => census.offers += 1,
+                Message::Refuse { .. } => census.refusals += 1,
+                Message::Agreed { .. } => census.agreements += 1,
+                Message::Lapsed { .. } => census.lapses += 1,
+                Message::Decline { .. } => census.declines += 1,
+                Message::Accept(_) | Message::Order { .. } | Message::Report(_) => {}
+            }
+        }
+    }
+}

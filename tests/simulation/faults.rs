@@ -1,0 +1,158 @@
+//! What goes wrong: nodes are killed, leaders lost, networks cut, hypervisors out of reach, hosts
+//! restarted.
+
+use crate::world::{Event, World};
+
+impl World {
+    /// Something goes wrong somewhere.
+    pub(crate) fn strike(&mut self) {
+        if self.calm {
+            return;
+        }
+        let member = self.chance.index(self.members.len());
+        match self.chance.below(10) {
+            0 | 1 => {
+                self.census.partitions += 1;
+                self.network.cut(self.members.len(), &mut self.chance);
+                let at = self.now + self.chance.between(1_000, 25_000);
+                self.schedule(at, Event::Heal);
+            }
+            2 | 3 => {
+                if let Some(leader) = self.members[member].leader {
+                    self.crash(member, leader);
+                }
+            }
+            4 => {
+                let replica = self.chance.index(self.members[member].replicas.len());
+                self.crash(member, replica);
+            }
+            5 => {
+                let host = self.chance.index(self.members[member].hosts.len());
+                self.census.hypervisors_lost += 1;
+                let until = self.now + self.chance.between(2_000, 30_000);
+                let row = &mut self.members[member].hosts[host];
+                row.unreachable_until = Some(until);
+                row.doing = None;
+                self.wake_host(member, host, 10);
+            }
+            6 => {
+                let host = self.chance.index(self.members[member].hosts.len());
+                self.census.hosts_rebooted += 1;
+                self.members[member].hosts[host].reboot();
+                let node = self.members[member].hosts[host].node;
+                self.crash(member, node);
+            }
+            _ => self.end_a_guest(member),
+        }
+        let sites = u64::try_from(self.members.len()).expect("a world has few sites");
+        let at = self.now + self.chance.between(50, self.shape.pace / sites.min(20));
+        self.schedule(at, Event::Strike);
+    }
+
+    fn end_a_guest(&mut self, member: usize) {
+        let hosts = &self.members[member].hosts;
+        let living: Vec<_> = (0..hosts.len())
+            .flat_map(|host| {
+                hosts[host].locals.iter().map(move |(name, local)| (host, name, local))
+            })
+            .filter(|(_, _, local)| local.guest.is_some())
+            .map(|(host, name, _)| (host, *name))
+            .collect();
+        if let Some((host, name)) = self.chance.pick(&living) {
+            if let Some(local) = self.members[member].hosts[host].locals.get_mut(&name) {
+                local.guest = None;
+            }
+            self.census.guests_ended += 1;
+            self.wake_host(member, host, 100);
+        }
+    }
+
+    /// Kills the node of a replica, unless its site would lose the majority for longer than it
+    /// takes to restart it: one node of three at a time.
+    pub(crate) fn crash(&mut self, member: usize, replica: usize) {
+        let site = &mut self.members[member];
+        if site.replicas.iter().any(|it| !it.up) {
+            return;
+        }
+        site.replicas[replica].up = false;
+        for host in site.hosts.iter_mut().filter(|host| host.node == replica) {
+            host.interrupt();
+        }
+        let alone = site.replicas.len() == 1;
+        let back = self.now + self.chance.between(500, 12_000);
+        self.schedule(back, Event::Restart { member, replica });
+        let site = &mut self.members[member];
+        if site.leader == Some(replica) {
+            self.census.leaders_lost += 1;
+            site.leader = None;
+            site.term += 1;
+            let term = site.term;
+            let at = if alone { back } else { self.now + self.chance.between(800, 4_000) };
+            self.schedule(at, Event::Elect { member, term });
+        }
+    }
+
+    /// A killed node comes back: with its tables, or with nothing but the log, which it then goes
+    /// through from the beginning. Until it is through, what it sees is the past.
+    pub(crate) fn restart(&mut self, member: usize, replica: usize) {
+        let tables_are_there = self.chance.once_in(2);
+        let site = &mut self.members[member];
+        let returning = &mut site.replicas[replica];
+        returning.up = true;
+        if tables_are_there {
+            self.census.replicas_reloaded += 1;
+            returning.reload();
+        } else {
+            self.census.replicas_replayed += 1;
+            returning.forget();
+            for _ in 0..self.chance.index(site.log.len()) {
+                returning.apply_next(&site.log);
+            }
+        }
+        let at = self.now + self.chance.between(1, 2_000);
+        self.schedule(at, Event::Follow { member, replica });
+        self.wake_hosts(member, Some(replica));
+    }
+
+    /// A site chooses its next leader. Of what the last one had proposed, a beginning may have
+    /// reached a majority, and counts; the rest never happened. Nobody learns which.
+    pub(crate) fn elect(&mut self, member: usize, term: u64) {
+        if self.members[member].term != term {
+            return;
+        }
+        let up = |(index, it): (usize, &crate::replica::Replica)| it.up.then_some(index);
+        let able: Vec<usize> =
+            self.members[member].replicas.iter().enumerate().filter_map(up).collect();
+        let Some(next) = self.chance.pick(&able) else {
+            self.schedule(self.now + 500, Event::Elect { member, term });
+            return;
+        };
+        self.lead(member, next);
+        let proposed = std::mem::take(&mut self.members[member].pending);
+        let kept = self.chance.index(proposed.len() + 1);
+        let lost = u64::try_from(proposed.len() - kept).expect("a queue is short");
+        self.census.proposals_lost += lost;
+        for pending in proposed.into_iter().take(kept) {
+            self.census.proposals_orphaned += 1;
+            self.append(member, &pending.stamped);
+        }
+        for replica in 0..self.members[member].replicas.len() {
+            let at = self.now + self.chance.between(1, 500);
+            self.schedule(at, Event::Follow { member, replica });
+        }
+    }
+
+    /// Nothing goes wrong from now on: everything is mended, and time runs on until all has
+    /// settled.
+    pub(crate) fn calm_down(&mut self) {
+        self.calm = true;
+        self.network.calm_down();
+        for member in 0..self.members.len() {
+            for host in 0..self.members[member].hosts.len() {
+                self.members[member].hosts[host].unreachable_until = None;
+                self.wake_host(member, host, 10);
+            }
+        }
+        self.schedule(self.now + 1_000, Event::Settle);
+    }
+}

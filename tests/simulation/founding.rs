@@ -1,0 +1,98 @@
+//! How a world begins: sites with their keys, hosts, catalogues, and what they think of each
+//! other.
+
+use protocol::ids::{BlobId, HostId};
+use protocol::images::{Blob, Image};
+use protocol::site::command::{Configure, OperatorAsk, PeerEntry};
+use protocol::site::{Command, Outcome, Stamped};
+use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
+
+use crate::host::Host;
+use crate::member::Member;
+use crate::replica::Replica;
+use crate::world::World;
+
+impl World {
+    /// Makes all sites and lets each commit how it begins.
+    pub(crate) fn found(&mut self) {
+        let sites = usize::try_from(self.shape.sites).expect("a world has few sites");
+        for index in 0..sites {
+            let member = self.new_member(index);
+            self.members.push(member);
+        }
+        for member in 0..sites {
+            let configure = self.configuration(member);
+            self.begin_with(member, Command::Configure(configure));
+            // One site in six lacks the image that everybody asks for, unless it is alone.
+            if member == 0 || self.chance.below(6) > 0 {
+                let ask = OperatorAsk::RegisterImage {
+                    name: "small".parse().expect("an image's name"),
+                    image: image(),
+                };
+                let request = self.chance.request();
+                self.begin_with(member, Command::Operator { request, ask });
+            }
+            for replica in 0..self.members[member].replicas.len() {
+                self.follow(member, replica);
+            }
+            self.lead(member, 0);
+        }
+    }
+
+    fn new_member(&mut self, index: usize) -> Member {
+        let replicas: u64 = if self.chance.once_in(3) { 3 } else { 1 };
+        let replicas: Vec<Replica> =
+            (0..replicas).map(|_| Replica::new(self.chance.below(3_000), self.left_out)).collect();
+        let hosts = (0..self.chance.between(1, 3))
+            .map(|_| {
+                let id = HostId::from_uuid(self.chance.mint().uuid());
+                let node = self.chance.index(replicas.len());
+                let capacity = Size {
+                    vcpus: u32::try_from(self.chance.between(2, 8)).expect("a few"),
+                    memory: Mebibytes(512 * self.chance.between(1, 6)),
+                    disk: Mebibytes(1_024 * self.chance.between(1, 8)),
+                };
+                Host::new(id, node, capacity)
+            })
+            .collect();
+        Member::new(index, replicas, hosts, &mut self.chance)
+    }
+
+    /// Every site knows every other; one in eight does not sell to another, or buy from it.
+    fn configuration(&mut self, member: usize) -> Configure {
+        let peers = (0..self.members.len())
+            .filter(|other| *other != member)
+            .map(|other| PeerEntry {
+                site: self.members[other].id,
+                name: self.members[other].name.clone(),
+                sells_to: self.chance.below(8) > 0,
+                buys_from: self.chance.below(8) > 0,
+            })
+            .collect();
+        let tariff = Tariff {
+            currency: Currency::EUR,
+            vcpu_hour: Micros(self.chance.between(5_000, 50_000)),
+            memory_gib_hour: Micros(self.chance.between(1_000, 9_000)),
+            disk_gib_hour: Micros(self.chance.between(10, 90)),
+        };
+        Configure {
+            site: self.members[member].id,
+            name: self.members[member].name.clone(),
+            tariff,
+            peers,
+        }
+    }
+
+    /// Commits a command before anything can go wrong.
+    fn begin_with(&mut self, member: usize, command: Command) {
+        let at = self.members[member].clock(0, self.now);
+        let stamped = Stamped { at, seed: self.chance.bytes(), command };
+        let outcome = self.append(member, &stamped);
+        assert!(!matches!(outcome, Outcome::Refused(_)), "a world begins well: {outcome:?}");
+    }
+}
+
+fn image() -> Image {
+    let blob = |byte| Blob { id: BlobId::from_bytes([byte; 32]), length: 1 << 20 };
+    Image::Kernel { kernel: blob(1), initrd: blob(2), command_line: "quiet".to_owned() }
+}

@@ -1,0 +1,152 @@
+//! A federation in one thread, from one seed: many sites, a network that fails, hosts that are
+//! killed between any two steps, tenants that never stop asking.
+//!
+//! Every site is the real [`protocol::site::Site`], fed by a log that several replicas follow with
+//! lag; its messages are really signed, encoded and verified. Modelled are only the hypervisor
+//! ([`host`]), the order that Raft gives a site's log ([`world`]), and the network ([`network`]).
+//!
+//! | property | in words | judged |
+//! | --- | --- | --- |
+//! | [`one_instance`](invariants::one_instance) | a machine runs once, boots once in an epoch, goes on once from saved memory | at every start |
+//! | [`durability`](invariants::durability) | what was acknowledged is never lost or done twice | after every event |
+//! | [`capacity`](invariants::capacity) | nothing is promised twice, and rows agree with each other | after every event |
+//! | refusals | a refused command changes no row ([`replica`]) | at every command |
+//! | orphans | no process that its site does not know ([`hosting`]) | at every look of a host |
+//! | [`settled`](invariants::settled) | once nothing goes wrong, everything comes to its end | at the end |
+//! | [`forgetting`](invariants::forgetting) | what has ended is forgotten, and nothing else | at the end |
+//! | [`replicas`](invariants::replicas) | the same log makes the same rows | at the end |
+//!
+//! A failing seed prints the command that replays it. `RESERVOIR_SEEDS` says how many small worlds
+//! are run.
+
+mod census;
+mod chance;
+mod driver;
+mod faults;
+mod founding;
+mod host;
+mod hosting;
+mod invariants;
+mod member;
+mod network;
+mod replica;
+mod rule;
+mod tenants;
+mod world;
+
+use census::Census;
+use invariants::Breach;
+use rule::Rule;
+use world::{Shape, Summary, World};
+
+/// How many small worlds are run, unless `RESERVOIR_SEEDS` says otherwise: what fits a minute.
+const SEEDS: u64 = 40;
+
+/// Within so many small worlds a rule that was left out must have been missed.
+const SEEDS_UNTIL_MISSED: u64 = 60;
+
+/// The seed of the large world.
+const LARGE: u64 = 50;
+
+/// A number from the environment, by which a person repeats or lengthens a run.
+#[expect(clippy::disallowed_methods, reason = "a test has no configuration file")]
+fn asked_for(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("the variable is a number"))
+}
+
+/// A small world: three to twelve sites, by its seed.
+const fn small(seed: u64) -> Shape {
+    let sites = 3 + seed % 10;
+    Shape { sites, services: 2 * sites, trouble: 120_000, pace: 24_000 }
+}
+
+fn run(shape: Shape, seed: u64, left_out: Option<Rule>) -> Result<Summary, Breach> {
+    World::new(shape, seed, left_out).run()
+}
+
+/// Runs a world in which everything must hold.
+fn holds(test: &str, shape: Shape, seed: u64) -> Summary {
+    run(shape, seed, None).unwrap_or_else(|breach| {
+        panic!(
+            "{breach}\nreplay: RESERVOIR_SEED={seed} cargo nextest run -p tests --test simulation \
+             {test}"
+        )
+    })
+}
+
+#[test]
+fn small_worlds_keep_every_promise() {
+    let test = "small_worlds_keep_every_promise";
+    if let Some(seed) = asked_for("RESERVOIR_SEED") {
+        holds(test, small(seed), seed);
+        return;
+    }
+    let mut census = Census::default();
+    for seed in 0..asked_for("RESERVOIR_SEEDS").unwrap_or(SEEDS) {
+        census.add(&holds(test, small(seed), seed).census);
+    }
+    let missing: Vec<_> = census.rows().into_iter().filter(|(_, count)| *count == 0).collect();
+    assert!(missing.is_empty(), "never met: {missing:?} of {census:#?}");
+}
+
+#[test]
+fn fifty_sites_keep_every_promise() {
+    let seed = asked_for("RESERVOIR_SEED").unwrap_or(LARGE);
+    let shape = Shape { sites: 50, services: 60, trouble: 120_000, pace: 24_000 };
+    let summary = holds("fifty_sites_keep_every_promise", shape, seed);
+    let census = summary.census;
+    assert!(census.machines_there > 0, "peers ran machines: {census:#?}");
+    assert!(census.messages_lost > 0, "messages were lost: {census:#?}");
+    assert!(census.messages_doubled > 0, "messages were doubled: {census:#?}");
+    assert!(census.messages_reordered > 0, "messages were reordered: {census:#?}");
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    let once = holds("one_seed_is_one_history", small(3), 3);
+    let again = holds("one_seed_is_one_history", small(3), 3);
+    let other = holds("one_seed_is_one_history", small(13), 13);
+    assert_eq!(once.transcript, again.transcript, "the same seed, another history");
+    assert_ne!(once.transcript, other.transcript, "another seed, the same history");
+}
+
+/// Leaves a rule out, in small worlds where more goes wrong, and expects that one of `properties` is found not to hold.
+fn is_missed(left_out: Rule, properties: &[&str]) {
+    let found = (0..SEEDS_UNTIL_MISSED).find_map(|seed| {
+        let shape = Shape { pace: 6_000, ..small(seed) };
+        run(shape, seed, Some(left_out)).err()
+    });
+    let Some(breach) = found else { panic!("nobody missed {left_out:?}") };
+    assert!(properties.contains(&breach.property), "{left_out:?} was missed as: {breach}");
+}
+
+#[test]
+fn a_host_that_runs_guests_before_it_says_so_is_found() {
+    is_missed(Rule::PreparedFirst, &["one_instance"]);
+}
+
+#[test]
+fn a_host_that_keeps_saved_memory_is_found() {
+    is_missed(Rule::SavedOnce, &["one_instance"]);
+}
+
+#[test]
+fn a_host_that_looks_at_the_past_is_found() {
+    is_missed(Rule::CaughtUp, &["one_instance", "orphans"]);
+}
+
+#[test]
+fn a_node_that_acknowledges_too_early_is_found() {
+    is_missed(Rule::CommittedFirst, &["durability"]);
+}
+
+#[test]
+fn a_site_that_takes_messages_up_twice_is_found() {
+    is_missed(Rule::Numbered, &["settled", "capacity", "one_instance", "durability"]);
+}
+
+#[test]
+fn a_seller_that_forgets_its_holds_is_found() {
+    is_missed(Rule::HoldsCounted, &["capacity"]);
+}

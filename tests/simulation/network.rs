@@ -1,0 +1,102 @@
+//! The network between sites: it delays, loses, doubles, reorders, and is cut in two.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use protocol::identity::Verified;
+use protocol::market::Advert;
+use protocol::wire::v1::Receipt;
+
+use crate::census::Census;
+use crate::chance::Chance;
+
+/// What one site sends to another.
+#[derive(Clone)]
+pub(crate) enum Payload {
+    /// Signed messages, as they cross the wire.
+    Delivery(Vec<u8>),
+    /// The answer to a delivery.
+    Receipt(Receipt),
+    /// A gossiped advert. Gossip is checked where it is passed on, so its signature is checked
+    /// once here and not by each of fifty receivers.
+    Advert(Rc<Verified<Advert>>),
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivery(bytes) => write!(f, "delivery of {} bytes", bytes.len()),
+            Self::Receipt(receipt) => receipt.fmt(f),
+            Self::Advert(_) => f.write_str("advert"),
+        }
+    }
+}
+
+/// The network.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    /// On which side of the cut each site is, while there is one.
+    sides: Option<Vec<u64>>,
+    /// Whether it behaves: nothing is lost, doubled or cut.
+    calm: bool,
+    sent: u64,
+    arrived: BTreeMap<(usize, usize), u64>,
+}
+
+impl Network {
+    /// Cuts the sites into groups that do not reach each other.
+    pub(crate) fn cut(&mut self, sites: usize, chance: &mut Chance) {
+        let groups = chance.between(2, 3);
+        self.sides = Some((0..sites).map(|_| chance.below(groups)).collect());
+    }
+
+    /// Ends the cut.
+    pub(crate) fn heal(&mut self) {
+        self.sides = None;
+    }
+
+    /// Behaves from now on.
+    pub(crate) fn calm_down(&mut self) {
+        self.heal();
+        self.calm = true;
+    }
+
+    /// When the copies of something that is sent now arrive: number and delay of each.
+    pub(crate) fn carry(
+        &mut self,
+        (from, to): (usize, usize),
+        chance: &mut Chance,
+        census: &mut Census,
+    ) -> Vec<(u64, u64)> {
+        self.sent += 1;
+        if self.calm {
+            return vec![(self.sent, chance.between(2, 40))];
+        }
+        let cut = self.sides.as_ref().is_some_and(|sides| sides.get(from) != sides.get(to));
+        if cut || chance.once_in(12) {
+            census.messages_lost += 1;
+            return Vec::new();
+        }
+        let mut copies = vec![(self.sent, Self::delay(chance))];
+        if chance.once_in(12) {
+            census.messages_doubled += 1;
+            copies.push((self.sent, Self::delay(chance)));
+        }
+        copies
+    }
+
+    /// Mostly short; at times so long that everything sent meanwhile overtakes it.
+    fn delay(chance: &mut Chance) -> u64 {
+        if chance.once_in(10) { chance.between(200, 12_000) } else { chance.between(2, 200) }
+    }
+
+    /// Takes note of an arrival.
+    pub(crate) fn arrived(&mut self, from: usize, to: usize, number: u64, census: &mut Census) {
+        let latest = self.arrived.entry((from, to)).or_default();
+        if number < *latest {
+            census.messages_reordered += 1;
+        }
+        *latest = number.max(*latest);
+    }
+}

@@ -1,0 +1,21 @@
+//! Rules that the simulator can leave out, to show that it would notice.
+//!
+//! Each is left out in the simulator's own model of a host, a node or a disk. `protocol` has no
+//! switches.
+
+/// A rule that is left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rule {
+    /// A host lets a guest run only once its `Prepared` is committed.
+    PreparedFirst,
+    /// A host deletes saved memory before the guest goes on from it.
+    SavedOnce,
+    /// A host looks only at a state that has caught up with what is committed.
+    CaughtUp,
+    /// A node answers a peer only once its messages are committed.
+    CommittedFirst,
+    /// A site takes up each message of a peer once and in order.
+    Numbered,
+    /// A seller counts its holds when it makes an offer.
+    HoldsCounted,
+}

@@ -1,0 +1,335 @@
+//! A simulated federation: all sites, the network between them, and one queue of what happens
+//! next.
+//!
+//! One thread takes one event after the other. Time is the time of the event, and chance comes
+//! from one stream, so that a seed is a whole history and every history can be had again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+
+use protocol::codec;
+use protocol::epoch::Epoch;
+use protocol::ids::{MachineName, SiteId};
+use protocol::site::{Command, Outcome, Stamped};
+
+use crate::census::Census;
+use crate::chance::Chance;
+use crate::invariants::Breach;
+use crate::invariants::one_instance::Ledger;
+use crate::member::{Desk, Member, Pending, Reply};
+use crate::network::{Network, Payload};
+use crate::rule::Rule;
+use crate::tenants::Client;
+
+/// How long everything may take to settle once nothing goes wrong any more, in milliseconds: the
+/// longest chains are five starts of a guest that keeps ending, and calls that time out.
+const SETTLING: u64 = 900_000;
+
+/// What a world is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// How many sites.
+    pub(crate) sites: u64,
+    /// How many services are submitted.
+    pub(crate) services: u64,
+    /// For how long things go wrong, in milliseconds.
+    pub(crate) trouble: u64,
+    /// The longest time between two faults at one site, in milliseconds.
+    pub(crate) pace: u64,
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The oldest proposal of a term is committed.
+    Commit { member: usize, term: u64 },
+    /// A replica applies what is committed.
+    Follow { member: usize, replica: usize },
+    /// A leader looks at its state.
+    Look { member: usize },
+    /// A node looks at its host.
+    Work { member: usize, host: usize },
+    /// Something arrives.
+    Arrive { from: usize, to: usize, number: u64, payload: Payload },
+    /// A tenant asks something new.
+    Ask,
+    /// A tenant's client asks, or asks again.
+    Client { client: usize },
+    /// Something goes wrong.
+    Strike,
+    /// A cut between sites ends.
+    Heal,
+    /// A killed node comes back.
+    Restart { member: usize, replica: usize },
+    /// A site chooses its next leader.
+    Elect { member: usize, term: u64 },
+    /// Nothing goes wrong from now on.
+    CalmDown,
+    /// Whether everything has settled is looked at.
+    Settle,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// What it has met.
+    pub(crate) census: Census,
+    /// The hash of everything that happened, in order.
+    pub(crate) transcript: u64,
+}
+
+/// A simulated federation.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) shape: Shape,
+    pub(crate) left_out: Option<Rule>,
+    /// Milliseconds since the beginning.
+    pub(crate) now: u64,
+    pub(crate) chance: Chance,
+    pub(crate) members: Vec<Member>,
+    pub(crate) network: Network,
+    pub(crate) census: Census,
+    pub(crate) clients: Vec<Client>,
+    /// Whether nothing goes wrong any more.
+    pub(crate) calm: bool,
+    /// What was acknowledged to each peer, by receiver and sender.
+    pub(crate) receipts: BTreeMap<(usize, usize), u64>,
+    pub(crate) ledger: Ledger,
+    /// The number of the next saved memory.
+    pub(crate) next_image: u64,
+    /// The sites whose state the present event has changed.
+    pub(crate) touched: BTreeSet<usize>,
+    breach: Option<Breach>,
+    queue: BTreeMap<(u64, u64), Event>,
+    scheduled: u64,
+    indices: BTreeMap<SiteId, usize>,
+    transcript: DefaultHasher,
+}
+
+impl World {
+    /// A world at its beginning: every site configured, nothing submitted.
+    pub(crate) fn new(shape: Shape, seed: u64, left_out: Option<Rule>) -> Self {
+        let mut world = Self {
+            shape,
+            left_out,
+            now: 0,
+            chance: Chance::new(seed),
+            members: Vec::new(),
+            network: Network::default(),
+            census: Census::default(),
+            clients: Vec::new(),
+            calm: false,
+            receipts: BTreeMap::new(),
+            ledger: Ledger::default(),
+            next_image: 0,
+            touched: BTreeSet::new(),
+            breach: None,
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            indices: BTreeMap::new(),
+            transcript: DefaultHasher::new(),
+        };
+        world.found();
+        world.indices =
+            world.members.iter().enumerate().map(|(index, it)| (it.id, index)).collect();
+        world.schedule(1_000, Event::Ask);
+        world.schedule(1_000, Event::Strike);
+        world.schedule(shape.trouble, Event::CalmDown);
+        world
+    }
+
+    /// Lets everything happen.
+    ///
+    /// # Errors
+    ///
+    /// The first property that did not hold.
+    pub(crate) fn run(mut self) -> Result<Summary, Breach> {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.note(&format!("{at} {event:?}"));
+            let last = self.step(event);
+            self.judge();
+            if let Some(breach) = self.breach {
+                return Err(breach);
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(Summary { census: self.census, transcript: self.transcript.finish() })
+    }
+
+    fn step(&mut self, event: Event) -> bool {
+        match event {
+            Event::Commit { member, term } => self.commit(member, term),
+            Event::Follow { member, replica } => self.follow(member, replica),
+            Event::Look { member } if self.members[member].look_at == self.now => self.look(member),
+            Event::Work { member, host }
+                if self.members[member].hosts[host].work_at == self.now =>
+            {
+                self.work(member, host);
+            }
+            // They are looked at earlier than was planned, and have been.
+            Event::Look { .. } | Event::Work { .. } => {}
+            Event::Arrive { from, to, number, payload } => {
+                self.network.arrived(from, to, number, &mut self.census);
+                self.arrive((from, to), payload);
+            }
+            Event::Ask => self.ask(),
+            Event::Client { client } => self.call(client),
+            Event::Strike => self.strike(),
+            Event::Heal => self.network.heal(),
+            Event::Restart { member, replica } => self.restart(member, replica),
+            Event::Elect { member, term } => self.elect(member, term),
+            Event::CalmDown => self.calm_down(),
+            Event::Settle => return self.settle(),
+        }
+        false
+    }
+
+    /// Lets something happen at a moment.
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.scheduled += 1;
+        self.queue.insert((at, self.scheduled), event);
+    }
+
+    /// Writes into the transcript.
+    fn note(&mut self, line: &str) {
+        self.transcript.write(line.as_bytes());
+    }
+
+    /// A property did not hold. The first one counts.
+    pub(crate) fn breach(&mut self, property: &'static str, member: usize, detail: String) {
+        let site = self.members[member].name.clone();
+        let at = self.now;
+        self.breach.get_or_insert(Breach { property, site, at, detail });
+    }
+
+    /// The index of a site.
+    pub(crate) fn index(&self, site: SiteId) -> usize {
+        self.indices[&site]
+    }
+
+    /// A site's leader proposes a command; without a leader it is lost.
+    pub(crate) fn propose(&mut self, member: usize, command: Command, reply: Reply) {
+        let Some(leader) = self.members[member].leader else { return };
+        let early = self.left_out == Some(Rule::CommittedFirst);
+        if early && let (Command::Receive { messages }, Reply::Peer(peer)) = (&command, reply) {
+            let through = messages.last().map_or(0, |message| message.statement().sequence);
+            self.give_receipt(member, peer, &Outcome::Taken(through));
+        }
+        let stamped = Stamped {
+            at: self.members[member].clock(leader, self.now),
+            seed: self.chance.bytes(),
+            command,
+        };
+        let due = self.now + self.chance.between(1, 20);
+        let proposer = &mut self.members[member];
+        proposer.committing = proposer.committing.max(due);
+        proposer.pending.push_back(Pending { stamped, reply });
+        let (at, term) = (proposer.committing, proposer.term);
+        self.schedule(at, Event::Commit { member, term });
+    }
+
+    fn commit(&mut self, member: usize, term: u64) {
+        if self.members[member].term != term {
+            return;
+        }
+        let Some(Pending { stamped, reply }) = self.members[member].pending.pop_front() else {
+            return;
+        };
+        let outcome = self.append(member, &stamped);
+        match reply {
+            Reply::Nobody => {}
+            Reply::Peer(peer) => self.give_receipt(member, peer, &outcome),
+            Reply::Client(client) => self.answer(client, outcome),
+        }
+        for replica in 0..self.members[member].replicas.len() {
+            let lag = if self.calm { 20 } else { 2_000 };
+            let at = self.now + self.chance.between(1, lag);
+            self.schedule(at, Event::Follow { member, replica });
+        }
+        self.wake_leader(member, 5);
+        self.wake_hosts(member, None);
+    }
+
+    /// What a majority has is in the log, and the leader applies it.
+    pub(crate) fn append(&mut self, member: usize, stamped: &Stamped) -> Outcome {
+        let bytes = codec::encode(stamped);
+        self.transcript.write(&bytes);
+        self.count_messages(&stamped.command);
+        let site = &mut self.members[member];
+        let leader = site.leader.expect("only a leader appends");
+        // The log is on disk as bytes: what is applied is what they decode to.
+        site.log.push(codec::decode(&bytes, 8 << 20).expect("a command that was just encoded"));
+        let (outcome, wrong) = site.replicas[leader].apply_next(&site.log);
+        if let Some(detail) = wrong {
+            self.breach("refusals", member, detail);
+        }
+        self.touched.insert(member);
+        outcome
+    }
+
+    /// A replica applies all that is committed.
+    pub(crate) fn follow(&mut self, member: usize, replica: usize) {
+        let site = &mut self.members[member];
+        let follower = &mut site.replicas[replica];
+        if !follower.up || follower.applied == site.log.len() {
+            return;
+        }
+        while follower.applied < site.log.len() {
+            follower.apply_next(&site.log);
+        }
+        self.wake_hosts(member, Some(replica));
+    }
+
+    /// A replica becomes its site's leader: it has applied everything committed before.
+    pub(crate) fn lead(&mut self, member: usize, replica: usize) {
+        self.follow(member, replica);
+        let now = self.now;
+        let site = &mut self.members[member];
+        site.leader = Some(replica);
+        site.committing = now;
+        site.desk = Desk { since: now, ..Desk::default() };
+        self.touched.insert(member);
+        self.wake_leader(member, 10);
+        self.wake_hosts(member, None);
+    }
+
+    /// A guest's processors have begun to run.
+    pub(crate) fn started(
+        &mut self,
+        member: usize,
+        name: MachineName,
+        epoch: Epoch,
+        (first, from): (bool, Option<u64>),
+    ) {
+        let running = self
+            .members
+            .iter()
+            .flat_map(|it| &it.hosts)
+            .filter_map(|host| host.locals.get(&name)?.guest)
+            .filter(|guest| guest.running)
+            .count();
+        if let Err(detail) = self.ledger.started(name, epoch, (first, from), running) {
+            self.breach("one_instance", member, detail);
+        }
+    }
+
+    fn settle(&mut self) -> bool {
+        match self.unsettled() {
+            None => {
+                self.conclude();
+                true
+            }
+            Some((member, detail)) if self.now > self.shape.trouble + SETTLING => {
+                self.breach("settled", member, detail);
+                true
+            }
+            Some(_) => {
+                self.schedule(self.now + 5_000, Event::Settle);
+                false
+            }
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Claims about the whole: integration, simulation, golden, tidy.
