@@ -198,9 +198,10 @@ impl Tariff {
     /// What `size` costs for one hour: exact, then rounded once, half to even.
     #[must_use]
     pub fn hourly(&self, size: Size) -> Micros {
-        let exact = u128::from(size.vcpus) * u128::from(self.vcpu_hour.0) * 1024
-            + u128::from(size.memory.0) * u128::from(self.memory_gib_hour.0)
-            + u128::from(size.disk.0) * u128::from(self.disk_gib_hour.0);
+        let of = |amount: u64, price: Micros| u128::from(amount) * u128::from(price.0);
+        let exact = (of(size.vcpus.into(), self.vcpu_hour) * 1024)
+            .saturating_add(of(size.memory.0, self.memory_gib_hour))
+            .saturating_add(of(size.disk.0, self.disk_gib_hour));
         Micros(u64::try_from(half_even(exact, 1024)).unwrap_or(u64::MAX))
     }
 }
