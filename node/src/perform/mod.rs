@@ -1,7 +1,7 @@
 //! What this node does when a peer asks: take up messages, judge adverts, serve consoles.
 //!
 //! Signatures are checked here, before anything is proposed. What a peer says enters the log only
-//! as [`Verified`](protocol::identity::Verified), from the site at the other end of the
+//! as [`Verified`], from the site at the other end of the
 //! connection, in the order of its numbers.
 
 #[cfg(test)]
