@@ -25,10 +25,7 @@ impl Site {
         command: &Command,
         turn: &mut Turn,
     ) -> Result<Outcome, Refusal> {
-        if let Command::Configure(configure) = command {
-            return self.configure(configure, turn);
-        }
-        if self.profile.is_empty() {
+        if self.profile.is_empty() && !matches!(command, Command::Configure(_)) {
             // Nothing but its configuration can be said to a site that does not exist yet. The
             // node configures it before it proposes anything else.
             return Ok(Outcome::Done);
