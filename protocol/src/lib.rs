@@ -29,6 +29,7 @@ pub mod placement;
 
 // Conversations.
 pub mod agreement;
+pub mod lease;
 pub mod machine;
 
 // The replicated state of one site.

@@ -5,6 +5,7 @@
 //! message that was taken up. Bodies are [`Message`]s, each signed by itself, so that what a site
 //! is held to can be shown without the rest of the batch.
 
+pub mod lease;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! Claims about what crosses the network: each shape has the bytes it has always had, the longest
 //! fits its place, and bytes from anyone are read or refused.
 
+mod lease;
 mod samples;
 
 use expect_test::expect_file;
@@ -108,7 +109,7 @@ fn a_longer_encoding_of_the_same_statement_is_not_believed() {
 
 /// Bytes of a shape that is almost right: a good one, with a few of its bytes changed and its end
 /// cut off or prolonged.
-fn almost(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn almost(good: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     let end = any::<prop::sample::Index>();
     (changes, end, any::<bool>(), prop::collection::vec(any::<u8>(), 0..4)).prop_map(
