@@ -14,7 +14,7 @@ use hypervisor::libvirt::Libvirt;
 use protocol::ids::{NodeId, RequestId};
 use protocol::market::Book;
 use protocol::names::Label;
-use protocol::site::command::{Configure, OperatorAsk, PeerEntry};
+use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::state::Role;
 use protocol::site::{Command, Outcome, Site};
 use storage::transport::Alone;
@@ -254,7 +254,7 @@ pub async fn start(
     parts: Parts,
 ) -> Result<Running, Error> {
     let configure = configure(&config, &keys);
-    let replica = open_state(data, &configure).await?;
+    let replica = open_state(data, &configure, contact(&config, &keys)).await?;
     let directory = machines(data);
     let made = std::fs::create_dir_all(&directory);
     made.map_err(|source| Error::Directory { path: directory.clone(), source })?;
@@ -305,9 +305,13 @@ pub async fn start(
 }
 
 /// Opens the state and takes the configuration over before anything else is proposed.
-async fn open_state(data: &Path, configure: &Configure) -> Result<Replica<Site>, Error> {
+async fn open_state(
+    data: &Path,
+    configure: &Configure,
+    contact: Contact,
+) -> Result<Replica<Site>, Error> {
     let directory = data.join("state");
-    let opened = Replica::open(&directory, FIRST_NODE, Arc::new(Alone), Timing::alone()).await;
+    let opened = Replica::open(&directory, FIRST_NODE, Arc::new(Alone), Timing::peers()).await;
     let replica = opened.map_err(Error::Open)?;
     replica.found().await.map_err(Error::Site)?;
     let mut progress = replica.watch();
@@ -318,10 +322,26 @@ async fn open_state(data: &Path, configure: &Configure) -> Result<Replica<Site>,
         }
     }
     replica.barrier().await.map_err(Error::Site)?;
-    let command = desk::stamped(Command::Configure(configure.clone()));
-    match replica.propose(&command).await.map_err(Error::Site)? {
-        Outcome::Refused(refusal) => Err(Error::Refused(refusal)),
-        _ => Ok(replica),
+    let enter = Command::Node { node: FIRST_NODE, contact };
+    for command in [Command::Configure(configure.clone()), enter] {
+        let proposed = replica.propose(&desk::stamped(command)).await;
+        if let Outcome::Refused(refusal) = proposed.map_err(Error::Site)? {
+            return Err(Error::Refused(refusal));
+        }
+    }
+    Ok(replica)
+}
+
+/// How this node is reached.
+fn contact(config: &Config, keys: &Keys) -> Contact {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let bus = &config.bus;
+    let addresses = if bus.external.is_empty() { &bus.listen } else { &bus.external };
+    Contact {
+        key: keys.node().public(),
+        name: host.parse().unwrap_or_else(|_| "node".parse().expect("this is a label")),
+        addresses: addresses.clone(),
+        api: None,
     }
 }
 

@@ -8,7 +8,7 @@ use divan::Bencher;
 use protocol::agreement::{Call, Message};
 use protocol::hull::Hull;
 use protocol::identity::{
-    Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement, Verified,
+    Certificate, NodeCertificate, PublicKey, Scopes, SecretKey, Signed, Statement, Verified,
 };
 use protocol::ids::{
     BlobId, CallId, HostId, MachineId, NodeId, RequestId, ServiceId, SiteId, TenantId,
@@ -18,7 +18,7 @@ use protocol::machine::guest::Seen;
 use protocol::manifest::{self, Manifest};
 use protocol::rows::{Change, Replicated as _};
 use protocol::site::command::{
-    Configure, Described, Observation, OperatorAsk, PeerEntry, TenantAsk,
+    Configure, Contact, Described, Observation, OperatorAsk, PeerEntry, TenantAsk,
 };
 use protocol::site::state::Mode;
 use protocol::site::{Command, MTU, Outcome, Site, Stamped};
@@ -93,6 +93,13 @@ fn loaded(hosts: u32) -> Site {
     let (name, peers) = ("alpha".to_owned(), vec![peer]);
     let configure = Configure { site: site(1), name, tariff, peers };
     loaded.apply(&stamped(Command::Configure(configure), 0));
+    let contact = Contact {
+        key: PublicKey::from_bytes([1; 32]),
+        name: "node".parse().expect("the name is good"),
+        addresses: Vec::new(),
+        api: None,
+    };
+    loaded.apply(&stamped(Command::Node { node: NodeId(1), contact }, 0));
     let name = "guest".parse().expect("the name is good");
     let ask = OperatorAsk::RegisterImage { name, image: image() };
     loaded.apply(&stamped(Command::Operator { request: request(0), ask }, 0));

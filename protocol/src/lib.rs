@@ -25,6 +25,7 @@ pub mod manifest;
 
 // Choices.
 pub mod market;
+pub mod membership;
 pub mod placement;
 
 // Conversations.

@@ -32,7 +32,7 @@ fn commits(bencher: Bencher<'_, '_>, proposers: usize) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the disk has room");
     let runtime = Runtime::new().expect("the machine has threads");
     let replica: Arc<Replica<Tally>> = runtime.block_on(async {
-        let opened = Replica::open(dir.path(), NodeId(1), Arc::new(Alone), Timing::alone()).await;
+        let opened = Replica::open(dir.path(), NodeId(1), Arc::new(Alone), Timing::peers()).await;
         let replica = opened.expect("the directory is new");
         replica.found().await.expect("the node is pristine");
         Arc::new(replica)

@@ -45,7 +45,7 @@ fn acknowledged_commands_survive_a_drop_without_close() {
         // A runtime that is dropped ends its tasks wherever they are, as a crash does.
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
-            let replica = open(dir.path(), Timing::alone()).await;
+            let replica = open(dir.path(), Timing::peers()).await;
             replica.barrier().await.unwrap();
             replica.read(|tally| assert!((0..life * 200).all(|key| tally.of(key) == 1)));
             propose_all(&replica, life * 200..(life + 1) * 200).await;
@@ -56,7 +56,7 @@ fn acknowledged_commands_survive_a_drop_without_close() {
 #[test]
 fn acknowledged_commands_survive_snapshots_and_purges() {
     let dir = tempfile::tempdir().unwrap();
-    let timing = Timing { snapshot_every: 40, keep: 5, ..Timing::alone() };
+    let timing = Timing { snapshot_every: 40, keep: 5, ..Timing::peers() };
     for life in 0..3 {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
@@ -74,8 +74,8 @@ fn acknowledged_commands_survive_snapshots_and_purges() {
 #[tokio::test]
 async fn a_closed_replica_leaves_its_directory_to_the_next_and_refuses_more() {
     let dir = tempfile::tempdir().unwrap();
-    let replica = open(dir.path(), Timing::alone()).await;
-    let second = Replica::<Tally>::open(dir.path(), NodeId(1), Arc::new(Alone), Timing::alone());
+    let replica = open(dir.path(), Timing::peers()).await;
+    let second = Replica::<Tally>::open(dir.path(), NodeId(1), Arc::new(Alone), Timing::peers());
     let error = second.await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
 
@@ -84,15 +84,15 @@ async fn a_closed_replica_leaves_its_directory_to_the_next_and_refuses_more() {
     assert!(matches!(refused, storage::replica::Error::Closed), "{refused}");
     assert!(!refused.is_transient());
     assert!(!replica.watch().borrow().running);
-    open(dir.path(), Timing::alone()).await;
+    open(dir.path(), Timing::peers()).await;
 }
 
 #[tokio::test]
 async fn a_lone_node_leads_within_a_second_after_its_restart() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path(), Timing::alone()).await.close().await.unwrap();
+    open(dir.path(), Timing::peers()).await.close().await.unwrap();
     let started = Instant::now();
-    let replica = open(dir.path(), Timing::alone()).await;
+    let replica = open(dir.path(), Timing::peers()).await;
     replica.barrier().await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
@@ -100,7 +100,7 @@ async fn a_lone_node_leads_within_a_second_after_its_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proposals_that_wait_together_share_entries() {
     let dir = tempfile::tempdir().unwrap();
-    let replica = open(dir.path(), Timing::alone()).await;
+    let replica = open(dir.path(), Timing::peers()).await;
     let before = replica.barrier().await.unwrap();
     propose_all(&replica, 0..1_000).await;
     let entries = replica.barrier().await.unwrap() - before;
@@ -110,7 +110,7 @@ async fn proposals_that_wait_together_share_entries() {
 #[tokio::test]
 async fn a_command_that_can_never_be_stored_is_refused_and_the_next_is_not() {
     let dir = tempfile::tempdir().unwrap();
-    let replica = open(dir.path(), Timing::alone()).await;
+    let replica = open(dir.path(), Timing::peers()).await;
     let padded = |bytes| Count { keys: vec![1], padding: vec![0; bytes] };
     let refused = replica.propose(&padded(2 << 20)).await.unwrap_err();
     assert!(matches!(refused, storage::replica::Error::TooLarge { .. }), "{refused}");
@@ -130,7 +130,7 @@ const CHILD: &str = "STORAGE_TEST_CHILD";
 fn propose_until_killed(dir: &Path, first: u64) {
     let next = Arc::new(AtomicU64::new(first));
     Runtime::new().unwrap().block_on(async {
-        let replica = open(dir, Timing { snapshot_every: 50, keep: 5, ..Timing::alone() }).await;
+        let replica = open(dir, Timing { snapshot_every: 50, keep: 5, ..Timing::peers() }).await;
         let mut proposers = JoinSet::new();
         for _ in 0..16 {
             let (replica, next) = (Arc::clone(&replica), Arc::clone(&next));
@@ -180,7 +180,7 @@ fn acknowledged_commands_survive_kill_dash_nine_exactly_once() {
         assert!(in_this_life >= kill_after);
     }
     Runtime::new().unwrap().block_on(async {
-        let replica = open(dir.path(), Timing::alone()).await;
+        let replica = open(dir.path(), Timing::peers()).await;
         replica.barrier().await.unwrap();
         replica.read(|tally| {
             for key in &acknowledged {

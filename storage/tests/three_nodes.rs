@@ -4,6 +4,7 @@
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -89,7 +90,7 @@ impl Site {
         site.node(ONE).add_learner(THREE).await.unwrap();
         let learners = Members { voters: [ONE].into(), learners: [TWO, THREE].into() };
         assert_eq!(site.node(ONE).members(), learners);
-        site.node(ONE).change_members([ONE, TWO, THREE].into()).await.unwrap();
+        site.node(ONE).promote([TWO, THREE].into()).await.unwrap();
         site
     }
 
@@ -119,6 +120,19 @@ impl Site {
         let waited = tokio::time::timeout(DEADLINE, progress.wait_for(ready)).await;
         assert!(waited.is_ok(), "{node} in time {what}: {:?}", self.nodes);
         waited.unwrap().unwrap();
+    }
+
+    /// Which of two nodes leads, once one does.
+    async fn elected(&self, [one, other]: [NodeId; 2]) -> NodeId {
+        let leads = |progress: &Progress| progress.is_leader;
+        let (mut first, mut second) = (self.node(one).watch(), self.node(other).watch());
+        let elected = async {
+            tokio::select! {
+                led = first.wait_for(leads) => led.map(|_| one).unwrap(),
+                led = second.wait_for(leads) => led.map(|_| other).unwrap(),
+            }
+        };
+        tokio::time::timeout(DEADLINE, elected).await.unwrap()
     }
 
     /// Every node has applied what the leader has, and has the same rows.
@@ -160,16 +174,7 @@ async fn a_lost_leader_is_replaced_and_follows_when_it_is_back() {
     let refused = site.node(ONE).barrier().await.unwrap_err();
     assert!(matches!(refused, Error::NoQuorum), "{refused}");
 
-    let (two, three) = (site.node(TWO).watch(), site.node(THREE).watch());
-    let elected = async {
-        let leads = |progress: &Progress| progress.is_leader;
-        let (mut two, mut three) = (two, three);
-        tokio::select! {
-            led = two.wait_for(leads) => led.map(|_| TWO).unwrap(),
-            led = three.wait_for(leads) => led.map(|_| THREE).unwrap(),
-        }
-    };
-    let leader = tokio::time::timeout(DEADLINE, elected).await.unwrap();
+    let leader = site.elected([TWO, THREE]).await;
     propose(site.node(leader), 20..40).await;
     site.node(ONE).read(|tally| assert_eq!(tally.of(20), 0));
 
@@ -183,7 +188,7 @@ async fn a_lost_leader_is_replaced_and_follows_when_it_is_back() {
 async fn a_follower_that_lost_its_disk_comes_back_by_a_snapshot() {
     let mut site = Site::of_three().await;
     propose(site.node(ONE), 0..100).await;
-    site.node(ONE).change_members([ONE, TWO].into()).await.unwrap();
+    site.node(ONE).remove(THREE).await.unwrap();
     site.node(THREE).close().await.unwrap();
     site.nodes.remove(&THREE);
     site.dirs.insert(THREE, tempfile::tempdir().unwrap());
@@ -192,11 +197,68 @@ async fn a_follower_that_lost_its_disk_comes_back_by_a_snapshot() {
 
     site.start(THREE).await;
     site.node(ONE).add_learner(THREE).await.unwrap();
-    site.node(ONE).change_members([ONE, TWO, THREE].into()).await.unwrap();
+    site.wait(THREE, "catches up", |progress| progress.applied >= 400).await;
+    site.node(ONE).promote([THREE].into()).await.unwrap();
     propose(site.node(ONE), 400..420).await;
     site.converge(ONE).await;
     assert!(site.network.snapshot_chunks.load(Ordering::Relaxed) > 0, "by the log alone");
     site.node(THREE).read(|tally| assert!((0..420).all(|key| tally.of(key) == 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_moves_on_request_and_takes_every_write_along() {
+    let site = Site::of_three().await;
+    propose(site.node(ONE), 0..20).await;
+    let two = site.node(TWO);
+    let gap = site.node(ONE).hand_over(TWO, async { two.stand().await.unwrap() }).await.unwrap();
+    writeln!(std::io::stderr(), "the site took no writes for {gap:?}").unwrap();
+    site.wait(TWO, "leads", |progress| progress.is_leader).await;
+    propose(two, 20..40).await;
+    site.converge(TWO).await;
+    let refused = site.node(ONE).propose(&Count::of(vec![0])).await.unwrap_err();
+    assert!(matches!(refused, Error::NotLeader { leader: Some(TWO) }), "{refused}");
+    let back = site.node(ONE);
+    two.hand_over(ONE, async { back.stand().await.unwrap() }).await.unwrap();
+    propose(back, 40..50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_stays_if_the_other_does_not_stand_or_has_no_vote() {
+    let mut site = Site::of_three().await;
+    site.node(ONE).remove(THREE).await.unwrap();
+    let refused = site.node(ONE).hand_over(THREE, async {}).await.unwrap_err();
+    assert!(matches!(refused, Error::NoVoter { node: THREE }), "{refused}");
+    let refused = site.node(TWO).hand_over(ONE, async {}).await.unwrap_err();
+    assert!(matches!(refused, Error::NotLeader { leader: Some(ONE) }), "{refused}");
+    site.node(TWO).close().await.unwrap();
+    site.nodes.remove(&TWO);
+    let refused = site.node(ONE).hand_over(TWO, async {}).await.unwrap_err();
+    assert!(matches!(refused, Error::NotElected { node: TWO }), "{refused}");
+    site.start(TWO).await;
+    site.wait(ONE, "still leads", |progress| progress.is_leader).await;
+    propose(site.node(ONE), 0..5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_removed_leaves_a_site_that_works() {
+    let site = Site::of_three().await;
+    propose(site.node(ONE), 0..10).await;
+    site.node(ONE).remove(ONE).await.unwrap();
+    let leader = site.elected([TWO, THREE]).await;
+    propose(site.node(leader), 10..20).await;
+    let voters = Members { voters: [TWO, THREE].into(), learners: BTreeSet::new() };
+    assert_eq!(site.node(leader).members(), voters);
+    assert!(!site.node(leader).lags().contains_key(&ONE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_voter_stays() {
+    let site = Site::of_three().await;
+    site.node(ONE).remove(TWO).await.unwrap();
+    site.node(ONE).remove(THREE).await.unwrap();
+    let refused = site.node(ONE).remove(ONE).await.unwrap_err();
+    assert!(matches!(refused, Error::Members { .. }), "{refused}");
+    propose(site.node(ONE), 0..5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

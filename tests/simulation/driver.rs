@@ -170,6 +170,7 @@ impl World {
             | Outcome::Machine(_)
             | Outcome::Image(_)
             | Outcome::Key(_)
+            | Outcome::Node(_)
             | Outcome::Refused(_) => return,
         };
         if let Receipt::Through(through) | Receipt::Gap(through) = receipt {

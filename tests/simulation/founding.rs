@@ -1,9 +1,11 @@
 //! How a world begins: sites with their keys, hosts, catalogues, and what they think of each
 //! other.
 
-use protocol::ids::{BlobId, HostId};
+use protocol::identity::SecretKey;
+use protocol::ids::{BlobId, HostId, NodeId};
 use protocol::images::{Blob, Image};
-use protocol::site::command::{Configure, OperatorAsk, PeerEntry};
+use protocol::membership::Standing;
+use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Stamped};
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
@@ -23,6 +25,7 @@ impl World {
         for member in 0..sites {
             let configure = self.configuration(member);
             self.begin_with(member, Command::Configure(configure));
+            self.enter_nodes(member);
             // One site in six lacks the image that everybody asks for, unless it is alone.
             if member == 0 || self.chance.below(6) > 0 {
                 let ask = OperatorAsk::RegisterImage {
@@ -83,13 +86,41 @@ impl World {
         }
     }
 
+    /// The first replica enters itself, and takes the others on.
+    fn enter_nodes(&mut self, member: usize) {
+        let contact = self.contact();
+        self.begin_with(member, Command::Node { node: number(0), contact });
+        for replica in 1..self.members[member].replicas.len() {
+            let digest = self.chance.bytes();
+            let (name, standing) = (None, Standing::Voter);
+            let ask = OperatorAsk::Invite { digest, name, standing };
+            let request = self.chance.request();
+            self.begin_with(member, Command::Operator { request, ask });
+            let contact = self.contact();
+            let joined = self.begin_with(member, Command::Join { digest, contact });
+            assert_eq!(joined, Outcome::Node(number(replica)));
+        }
+    }
+
+    fn contact(&mut self) -> Contact {
+        let key = SecretKey::from_bytes(&self.chance.bytes()).public();
+        let name = "node".parse().expect("a node's name");
+        Contact { key, name, addresses: Vec::new(), api: None }
+    }
+
     /// Commits a command before anything can go wrong.
-    fn begin_with(&mut self, member: usize, command: Command) {
+    fn begin_with(&mut self, member: usize, command: Command) -> Outcome {
         let at = self.members[member].clock(0, self.now);
         let stamped = Stamped { at, seed: self.chance.bytes(), command };
         let outcome = self.append(member, &stamped);
         assert!(!matches!(outcome, Outcome::Refused(_)), "a world begins well: {outcome:?}");
+        outcome
     }
+}
+
+/// The number of the node whose replica has this place in its member's row.
+pub(crate) fn number(replica: usize) -> NodeId {
+    NodeId(u64::try_from(replica).expect("a site has few nodes") + 1)
 }
 
 fn image() -> Image {

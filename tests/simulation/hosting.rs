@@ -53,7 +53,7 @@ impl World {
         let reachable = row.unreachable_until.is_none();
         let trouble = if reachable { "" } else { "the hypervisor cannot be reached" };
         let id = row.id;
-        let node = protocol::ids::NodeId(u64::try_from(row.node).expect("a site has few nodes"));
+        let node = crate::founding::number(row.node);
         let described = Described {
             node,
             name: format!("host-{host}"),

@@ -9,7 +9,7 @@ use super::{none, tracked};
 const LAYERS: [(&str, &[&str]); 6] = [
     ("words", &["codec", "epoch", "identity", "ids", "names", "rows", "time", "units"]),
     ("descriptions", &["elasticity", "hull", "images", "manifest", "networks", "sla"]),
-    ("choices", &["accounting", "market", "placement"]),
+    ("choices", &["accounting", "market", "membership", "placement"]),
     ("conversations", &["agreement", "lease", "machine", "migration", "settlement"]),
     ("site", &["site"]),
     ("wire", &["wire"]),

@@ -47,6 +47,18 @@ pub enum Code {
     ImageInUse,
     /// A file of the image has not been sent.
     MissingBlob,
+    /// There is no such node.
+    UnknownNode,
+    /// The last voter has to stay.
+    LastVoter,
+    /// Guests have their place on the node.
+    NodeInUse,
+    /// The node is in the site already, or another has its number.
+    NodeTwice,
+    /// Nobody has invited the node.
+    NotInvited,
+    /// The node cannot lead now.
+    NotElected,
     /// The last operator's key has to stay.
     LastKey,
     /// The request was done before, and its answer cannot be told twice.
@@ -106,6 +118,12 @@ impl Code {
             Self::NameTaken => "name_taken",
             Self::ImageInUse => "image_in_use",
             Self::MissingBlob => "missing_blob",
+            Self::UnknownNode => "unknown_node",
+            Self::LastVoter => "last_voter",
+            Self::NodeInUse => "node_in_use",
+            Self::NodeTwice => "node_twice",
+            Self::NotInvited => "not_invited",
+            Self::NotElected => "not_elected",
             Self::LastKey => "last_key",
             Self::Repeated => "repeated",
             Self::IllegalStep => "illegal_step",
@@ -135,17 +153,22 @@ impl Code {
                 StatusCode::BAD_REQUEST
             }
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed | Self::UnknownPeer => StatusCode::FORBIDDEN,
+            Self::NotAllowed | Self::UnknownPeer | Self::NotInvited => StatusCode::FORBIDDEN,
             Self::NoSuchOperation
             | Self::UnknownService
             | Self::UnknownMachine
             | Self::UnknownImage
-            | Self::UnknownKey => StatusCode::NOT_FOUND,
+            | Self::UnknownKey
+            | Self::UnknownNode => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NameTaken
             | Self::ImageInUse
             | Self::MissingBlob
+            | Self::LastVoter
+            | Self::NodeInUse
+            | Self::NodeTwice
+            | Self::NotElected
             | Self::LastKey
             | Self::Repeated
             | Self::IllegalStep
@@ -183,6 +206,13 @@ impl Code {
             Refusal::Full { .. } => Self::Full,
             Refusal::UnknownPeer { .. } => Self::UnknownPeer,
             Refusal::Gap { .. } => Self::Gap,
+            Refusal::UnknownNode { .. } => Self::UnknownNode,
+            Refusal::OtherNode { .. } | Refusal::NodeTwice { .. } => Self::NodeTwice,
+            Refusal::LastVoter { .. } => Self::LastVoter,
+            Refusal::NodeInUse { .. } => Self::NodeInUse,
+            Refusal::Uninvited | Refusal::InvitationOver | Refusal::InvitationUsed => {
+                Self::NotInvited
+            }
         }
     }
 }
@@ -247,6 +277,7 @@ impl From<desk::Error> for Error {
             desk::Error::NoQuorum => Code::NotCurrent,
             desk::Error::Uncertain => Code::Uncertain,
             desk::Error::Closed => Code::Stopping,
+            desk::Error::NoVoter { .. } | desk::Error::NotElected { .. } => Code::NotElected,
             desk::Error::Members { .. } | desk::Error::Fatal { .. } => Code::Internal,
         };
         let said = Self::new(code, error.to_string());

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Site;
-use super::state::Place;
+use super::state::{Node, Place};
 use crate::ids::{HoldId, HostId, MachineId, MachineName};
+use crate::membership::Standing;
 
 /// Something that must never be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +29,10 @@ pub enum Violation {
     OtherTerms(HoldId),
     /// A machine that waits for a call that does not exist.
     LostCall(MachineId),
+    /// No node is meant to have a vote, so nothing could ever be decided again.
+    NoVoter,
+    /// A host of a node that the site does not have.
+    NoSuchNode(HostId),
 }
 
 impl Site {
@@ -38,10 +43,20 @@ impl Site {
         if self.profile.is_empty() {
             return found;
         }
+        self.judge_nodes(&mut found);
         self.judge_hosts(&mut found);
         self.judge_guests(&mut found);
         self.judge_machines(&mut found);
         found
+    }
+
+    fn judge_nodes(&self, found: &mut Vec<Violation>) {
+        let votes = |(_, row): (_, &Node)| row.standing == Standing::Voter;
+        if !self.nodes.is_empty() && !self.nodes.iter().any(votes) {
+            found.push(Violation::NoVoter);
+        }
+        let stray = self.hosts.iter().filter(|(_, host)| self.nodes.get(&host.node).is_none());
+        found.extend(stray.map(|(id, _)| Violation::NoSuchNode(*id)));
     }
 
     fn judge_hosts(&self, found: &mut Vec<Violation>) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Mode, Role};
 use crate::agreement::Message;
 use crate::epoch::Epoch;
-use crate::identity::Verified;
+use crate::identity::{PublicKey, Verified};
 use crate::ids::{
     HostId, ImageId, KeyId, MachineId, MachineName, NodeId, RequestId, ServiceId, SiteId, TenantId,
 };
@@ -15,6 +15,7 @@ use crate::images::Image;
 use crate::machine::guest::Seen;
 use crate::machine::{Goal, Verb};
 use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::membership::Standing;
 use crate::names::Label;
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
@@ -50,6 +51,25 @@ pub enum Command {
         request: RequestId,
         /// What is asked.
         ask: OperatorAsk,
+    },
+    /// A node says how it is reached. The first of a site enters itself by it.
+    Node {
+        /// The node.
+        node: NodeId,
+        /// How it is reached.
+        contact: Contact,
+    },
+    /// A new node has shown the secret of an invitation.
+    Join {
+        /// BLAKE3 of the secret.
+        digest: [u8; 32],
+        /// How the node is reached.
+        contact: Contact,
+    },
+    /// A node that was to leave is no member any more.
+    Left {
+        /// The node.
+        node: NodeId,
     },
     /// A node describes its host.
     Host {
@@ -88,6 +108,19 @@ pub enum Command {
     },
     /// A deadline of the state has passed.
     Tick,
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Its own key.
+    pub key: PublicKey,
+    /// Its name, for people.
+    pub name: Label,
+    /// Where it is on the bus, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// The URL of its REST interface, if others than itself reach it.
+    pub api: Option<String>,
 }
 
 /// What the configuration file says of the site.
@@ -182,6 +215,20 @@ pub enum OperatorAsk {
         /// The image.
         image: ImageId,
     },
+    /// Let one node join; the secret never enters the log.
+    Invite {
+        /// BLAKE3 of the secret.
+        digest: [u8; 32],
+        /// What the node will be called; its own choice if there is none.
+        name: Option<Label>,
+        /// What it is meant to be: a voter or a learner.
+        standing: Standing,
+    },
+    /// Take a node out of the site.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 /// How a host is.
@@ -223,6 +270,8 @@ pub enum Outcome {
     Image(ImageId),
     /// The key was taken into use.
     Key(KeyId),
+    /// The node takes part under this number.
+    Node(NodeId),
     /// The peer's messages are taken up, up to this number.
     Taken(u64),
     /// It cannot be done; nothing was changed.
@@ -276,6 +325,47 @@ pub enum Refusal {
         /// The key.
         key: KeyId,
     },
+    /// No such node.
+    #[error("there is no node {node} in this site; 'reservoir site node ls' lists those there are")]
+    UnknownNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// The number is another node's.
+    #[error("node {node} of this site has another key: start it with its own data directory")]
+    OtherNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// The key is a node's already.
+    #[error("node {node} has this key: join with a new data directory, or start that node")]
+    NodeTwice {
+        /// The node.
+        node: NodeId,
+    },
+    /// The last voter cannot go.
+    #[error("node {node} is the last voter of this site: add another one before removing it")]
+    LastVoter {
+        /// The node.
+        node: NodeId,
+    },
+    /// Guests run on the node's host.
+    #[error("{guests} guests have their place on node {node}: move or destroy them first")]
+    NodeInUse {
+        /// The node.
+        node: NodeId,
+        /// How many.
+        guests: usize,
+    },
+    /// Nobody was invited by this secret.
+    #[error("this site has not invited you: 'reservoir site invite' there prints a new token")]
+    Uninvited,
+    /// The invitation has expired.
+    #[error("the invitation has expired: 'reservoir site invite' there prints a new token")]
+    InvitationOver,
+    /// Another node has taken up the invitation.
+    #[error("another node has joined by this invitation: each node needs a token of its own")]
+    InvitationUsed,
     /// The name is in use.
     #[error("the name '{name}' is in use: choose another, or end what has it")]
     NameTaken {

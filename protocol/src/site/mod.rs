@@ -32,8 +32,8 @@ mod tests;
 
 use crate::agreement::Message;
 use crate::ids::{
-    CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, RequestId, ServiceId,
-    SiteId, TenantId,
+    CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NodeId, RequestId,
+    ServiceId, SiteId, TenantId,
 };
 use crate::rows::{Change, LoadError, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
@@ -42,7 +42,8 @@ pub use command::{Command, Outcome, Refusal, Stamped};
 pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
-    Agreement, Guest, Hold, Host, Key, Machine, Owed, Peer, Profile, Registered, Service, Tenant,
+    Agreement, Guest, Hold, Host, Invitation, Key, Machine, Node, Owed, Peer, Profile, Registered,
+    Service, Tenant,
 };
 
 /// The most machines of one site's tenants: what one node's memory holds with ease at some
@@ -77,6 +78,9 @@ pub const REQUESTS_KEPT: Span = Span::from_secs(3_600);
 /// How long what has ended can still be seen.
 pub const ENDED_KEPT: Span = Span::from_secs(3_600);
 
+/// How long an invitation for a node can be taken up: somebody is about to log in at the machine.
+pub const INVITATION_LIFETIME: Span = Span::from_secs(3_600);
+
 /// The largest packet that a guest may send, so that it fits into VXLAN (50 bytes) inside
 /// `WireGuard` over IPv6 (80 bytes) on a path of 1,500.
 pub const MTU: u16 = 1_370;
@@ -98,14 +102,32 @@ pub struct Site {
     guests: Table<MachineName, Guest>,
     agreements: Table<HoldId, Agreement>,
     requests: Table<(TenantId, RequestId), (Timestamp, Outcome)>,
+    nodes: Table<NodeId, Node>,
+    /// By the BLAKE3 digest of an invitation's secret.
+    invitations: Table<[u8; 32], Invitation>,
 }
 
 /// Calls a macro with every table, so that none is forgotten in one of the places that name all.
 macro_rules! with_tables {
     ($site:ident, $each:ident) => {
         $each!(
-            $site, profile, hosts, tenants, keys, images, peers, outbox, services, machines, calls,
-            holds, guests, agreements, requests
+            $site,
+            profile,
+            hosts,
+            tenants,
+            keys,
+            images,
+            peers,
+            outbox,
+            services,
+            machines,
+            calls,
+            holds,
+            guests,
+            agreements,
+            requests,
+            nodes,
+            invitations
         )
     };
 }
@@ -127,6 +149,8 @@ impl Default for Site {
             guests: Table::new(12),
             agreements: Table::new(13),
             requests: Table::new(14),
+            nodes: Table::new(15),
+            invitations: Table::new(16),
         }
     }
 }

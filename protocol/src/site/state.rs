@@ -8,7 +8,7 @@ use crate::agreement::buyer::Offer;
 use crate::agreement::{Message, Refusal, Report, Terms};
 use crate::epoch::Epoch;
 use crate::hull::Hull;
-use crate::identity::Verified;
+use crate::identity::{PublicKey, Verified};
 use crate::ids::{
     CallId, HoldId, HostId, ImageId, MachineId, MachineName, NodeId, ServiceId, SiteId, TenantId,
 };
@@ -16,6 +16,7 @@ use crate::images::Image;
 use crate::machine::guest::Progress;
 use crate::machine::{Goal, State};
 use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::membership::Standing;
 use crate::names::Label;
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
@@ -31,10 +32,43 @@ pub struct Profile {
     pub incarnation: u64,
     /// What it charges.
     pub tariff: Tariff,
+    /// The number of the node that was taken on last. Numbers are never used again: Raft would
+    /// take a new node for the old one.
+    pub nodes: u64,
     /// When it was founded.
     pub founded: Timestamp,
     /// The latest moment stamped on a command: the site's clock never goes back.
     pub now: Timestamp,
+}
+
+/// A node, as it should take part; Raft's members follow.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its own key, by which it is known on the bus.
+    pub key: PublicKey,
+    /// Its name, for people.
+    pub name: Label,
+    /// Where it is on the bus, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// The URL of its REST interface, if others than itself reach it.
+    pub api: Option<String>,
+    /// What it is meant to be.
+    pub standing: Standing,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The permission for one node to join.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// What the node will be called; its own choice if there is none.
+    pub name: Option<Label>,
+    /// What it is meant to be.
+    pub standing: Standing,
+    /// Until when it can be taken up.
+    pub expires: Timestamp,
+    /// Who has.
+    pub taken: Option<NodeId>,
 }
 
 /// A host, as its node last described it.

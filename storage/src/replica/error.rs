@@ -60,11 +60,23 @@ pub enum Error {
     /// It was not known in time whether the command is committed. It may still be.
     #[error("it is not known whether the command took effect: ask again with the same request id")]
     Uncertain,
-    /// A new node has not caught up with the leader in time. It goes on trying.
+    /// A node has not caught up with the leader in time. It goes on trying.
     #[error(
         "node {node} has not caught up yet: see that it runs and can be reached, and ask again"
     )]
     Behind {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The node has no vote, so it cannot lead.
+    #[error("node {node} has no vote in this site: only a voter can lead")]
+    NoVoter {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The node was not elected when its turn had come. The site has a leader, or will soon.
+    #[error("node {node} was not elected: see that it runs and can be reached, and ask again")]
+    NotElected {
         /// Which node.
         node: NodeId,
     },
@@ -102,10 +114,13 @@ impl Error {
             | Self::NoQuorum
             | Self::Uncertain
             | Self::Behind { .. }
+            | Self::NotElected { .. }
             | Self::Changing => true,
-            Self::TooLarge { .. } | Self::Members { .. } | Self::Closed | Self::Fatal { .. } => {
-                false
-            }
+            Self::TooLarge { .. }
+            | Self::NoVoter { .. }
+            | Self::Members { .. }
+            | Self::Closed
+            | Self::Fatal { .. } => false,
         }
     }
 }

@@ -7,17 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::EmptyNode;
 use openraft::error::{InitializeError, RaftError};
+use openraft::{ChangeMembers, EmptyNode};
 use protocol::ids::NodeId;
 use protocol::rows::Replicated;
 use tokio::time::timeout;
 
 use super::{Error, Replica};
 
-/// How long a change of members may take before it is left to go on by itself. A node that was
-/// away for long first receives a snapshot.
-const CHANGE_WAIT: Duration = Duration::from_secs(60);
+/// How long a change of members may take before it is left to go on by itself: it is two entries
+/// of the log, so as long as a command may take.
+const CHANGE_WAIT: Duration = Duration::from_secs(15);
 
 /// The members of a site, as this node knows them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -70,28 +70,73 @@ impl<S: Replicated> Replica<S> {
         }
     }
 
-    /// Adds a node that follows without a vote, and waits until it has caught up.
-    ///
-    /// # Errors
-    ///
-    /// If this node does not lead, another change is going on, or the new one does not catch up in
-    /// time. It stays a learner then, and asking again waits again.
-    pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
-        let added = self.raft.add_learner(node.0, EmptyNode {}, true);
-        timeout(CHANGE_WAIT, added).await.map_err(|_| Error::Behind { node })??;
-        Ok(())
+    /// How many entries of the log each other member still lacks, as far as this node knows: it
+    /// knows while it leads, and else of nobody. A member that has never answered lacks all.
+    #[must_use]
+    pub fn lags(&self) -> BTreeMap<NodeId, u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let last = metrics.last_log_index.map_or(0, |last| last + 1);
+        let followers = metrics.replication.iter().flatten();
+        followers
+            .filter(|(node, _)| **node != self.node.0)
+            .map(|(node, matched)| {
+                let has = matched.map_or(0, |matched| matched.index + 1);
+                (NodeId(*node), last.saturating_sub(has))
+            })
+            .collect()
     }
 
-    /// Makes these nodes, and no others, the voters. Who is not among them is no member any more,
-    /// and who is new must be a learner.
+    /// Adds a node that follows without a vote. It begins to catch up; [`lags`](Self::lags) tells
+    /// how far it is. To add a member again changes nothing.
     ///
     /// # Errors
     ///
-    /// If this node does not lead, another change is going on, or the set is not possible.
-    pub async fn change_members(&self, voters: BTreeSet<NodeId>) -> Result<(), Error> {
-        let voters: BTreeSet<u64> = voters.into_iter().map(|node| node.0).collect();
-        let changed = self.raft.change_membership(voters, false);
-        timeout(CHANGE_WAIT, changed).await.map_err(|_| Error::Uncertain)??;
-        Ok(())
+    /// If this node does not lead, or another change is going on.
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
+        changed(self.raft.add_learner(node.0, EmptyNode {}, false)).await
     }
+
+    /// Gives learners a vote.
+    ///
+    /// # Errors
+    ///
+    /// If this node does not lead, another change is going on, or one of them is no learner.
+    pub async fn promote(&self, learners: BTreeSet<NodeId>) -> Result<(), Error> {
+        let voters = ChangeMembers::AddVoterIds(numbers(learners));
+        changed(self.raft.change_membership(voters, true)).await
+    }
+
+    /// Takes a member out. If it is this node, it goes on leading until that is committed, and
+    /// then no more. To take out who is no member changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If this node does not lead, another change is going on, or the node is the last voter.
+    pub async fn remove(&self, node: NodeId) -> Result<(), Error> {
+        let Members { voters, learners } = self.members();
+        let one = numbers([node].into());
+        if voters.contains(&node) {
+            let fewer = ChangeMembers::RemoveVoters(one);
+            changed(self.raft.change_membership(fewer, false)).await
+        } else if learners.contains(&node) {
+            let fewer = ChangeMembers::RemoveNodes(one);
+            changed(self.raft.change_membership(fewer, false)).await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn numbers(nodes: BTreeSet<NodeId>) -> BTreeSet<u64> {
+    nodes.into_iter().map(|node| node.0).collect()
+}
+
+/// Waits for a change of members, as long as one may take.
+async fn changed<T, E>(change: impl Future<Output = Result<T, E>>) -> Result<(), Error>
+where
+    Error: From<E>,
+{
+    timeout(CHANGE_WAIT, change).await.map_err(|_| Error::Uncertain)??;
+    Ok(())
 }

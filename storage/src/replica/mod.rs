@@ -11,11 +11,13 @@
 //! [`Replica::barrier`] waits until it does not.
 
 mod error;
+mod leadership;
 mod members;
 mod propose;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -73,6 +75,10 @@ pub struct Replica<S: Replicated> {
     state: Arc<RwLock<S>>,
     queue: Queue<S>,
     progress: watch::Receiver<Progress>,
+    /// How long followers stay loyal to a leader of whom they hear nothing.
+    lease: Duration,
+    /// Set while this node hands its leadership over.
+    retiring: Arc<AtomicBool>,
     /// Ends when the database is closed.
     database: watch::Receiver<()>,
 }
@@ -119,7 +125,8 @@ impl<S: Replicated> Replica<S> {
             .map_err(|source| OpenError::Start { source: Box::new(source) })?;
         tokio::spawn(follow(node, raft.metrics(), progress_sender));
         let queue = Queue::start(raft.clone());
-        Ok(Self { node, raft, state, queue, progress, database })
+        let (lease, retiring) = (timing.election_max, Arc::default());
+        Ok(Self { node, raft, state, queue, progress, lease, retiring, database })
     }
 
     /// Proposes a command, and waits until it is committed and applied here.
@@ -129,6 +136,7 @@ impl<S: Replicated> Replica<S> {
     /// Each says whether the command may have taken effect: only after [`Error::Uncertain`] and
     /// [`Error::Fatal`] it may.
     pub async fn propose(&self, command: &S::Command) -> Result<S::Outcome, Error> {
+        self.check_not_retiring()?;
         self.queue.propose(command).await
     }
 
@@ -149,6 +157,7 @@ impl<S: Replicated> Replica<S> {
     ///
     /// If this node does not lead, or no majority confirms that it does.
     pub async fn barrier(&self) -> Result<u64, Error> {
+        self.check_not_retiring()?;
         let confirmed = self.raft.ensure_linearizable();
         timeout(BARRIER_WAIT, confirmed).await.map_err(|_| Error::NoQuorum)??;
         Ok(self.progress.borrow().applied)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::command::{Described, Observation, Outcome};
+use super::super::command::{Described, Observation, Outcome, Refusal};
 use super::super::state::{Guest, Host, guest_name};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Report};
@@ -19,14 +19,17 @@ impl Site {
         host: HostId,
         described: &Described,
         turn: &Turn,
-    ) -> Outcome {
+    ) -> Result<Outcome, Refusal> {
         let Described { node, name, capacity, hypervisor, trouble } = described.clone();
+        if !self.stays(node) {
+            return Err(Refusal::UnknownNode { node });
+        }
         let since = match self.hosts.get(&host) {
             Some(known) if known.trouble == trouble => known.since,
             _ => turn.now,
         };
         self.hosts.insert(host, Host { node, name, capacity, hypervisor, trouble, since });
-        Outcome::Done
+        Ok(Outcome::Done)
     }
 
     /// What is left on each host that takes machines.
@@ -36,12 +39,15 @@ impl Site {
             let sum = promised.entry(host).or_default();
             *sum = sum.plus(size);
         }
-        let well = self.hosts.iter().filter(|(_, host)| host.trouble.is_empty());
-        well.map(|(id, host)| {
-            let promised = promised.get(id).copied().unwrap_or_default();
-            Room { host: *id, free: host.capacity.minus(promised) }
-        })
-        .collect()
+        let takes = |host: &Host| host.trouble.is_empty() && self.stays(host.node);
+        self.hosts
+            .iter()
+            .filter(|(_, host)| takes(host))
+            .map(|(id, host)| {
+                let promised = promised.get(id).copied().unwrap_or_default();
+                Room { host: *id, free: host.capacity.minus(promised) }
+            })
+            .collect()
     }
 
     /// What has been promised on a host: to guests, and by holds.

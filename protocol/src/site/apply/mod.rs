@@ -3,6 +3,7 @@
 mod buying;
 mod deployment;
 mod hosting;
+mod membership;
 mod operator;
 mod peers;
 mod selling;
@@ -39,7 +40,10 @@ impl Site {
                 let operator = TenantId::from_uuid(uuid::Uuid::nil());
                 self.once(operator, *request, turn, |site, turn| site.operator(ask, turn))
             }
-            Command::Host { host, described } => Ok(self.describe_host(*host, described, turn)),
+            Command::Node { node, contact } => self.describe_node(*node, contact, turn),
+            Command::Join { digest, contact } => self.join(*digest, contact, turn),
+            Command::Left { node } => Ok(self.left(*node)),
+            Command::Host { host, described } => self.describe_host(*host, described, turn),
             Command::Observe { host, observations } => Ok(self.observe(*host, observations, turn)),
             Command::Seek { machine, sites, last } => Ok(self.seek(*machine, sites, *last, turn)),
             Command::Receive { messages } => self.receive(messages, turn),

@@ -21,6 +21,10 @@ impl Site {
             OperatorAsk::RemoveKey { key } => self.remove_key(*key),
             OperatorAsk::RegisterImage { name, image } => self.register_image(name, image, turn),
             OperatorAsk::UnregisterImage { image } => self.unregister_image(*image),
+            OperatorAsk::Invite { digest, name, standing } => {
+                self.invite(*digest, name.as_ref(), *standing, turn)
+            }
+            OperatorAsk::RemoveNode { node } => self.remove_node(*node, turn),
         }
     }
 

@@ -31,6 +31,7 @@ impl Site {
             name: configure.name.clone(),
             incarnation: known.map_or(0, |profile| profile.incarnation),
             tariff: configure.tariff,
+            nodes: known.map_or(0, |profile| profile.nodes),
             founded: known.map_or(turn.now, |profile| profile.founded),
             now: turn.now,
         };

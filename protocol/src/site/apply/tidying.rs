@@ -20,6 +20,7 @@ impl Site {
             || self.forgettable_agreements(now).next().is_some()
             || self.forgettable_requests(now).next().is_some()
             || self.forgettable_peers().next().is_some()
+            || self.forgettable_invitations(now).next().is_some()
     }
 
     pub(super) fn tidy(&mut self, now: Timestamp) -> Outcome {
@@ -42,6 +43,10 @@ impl Site {
         let peers: Vec<SiteId> = self.forgettable_peers().collect();
         for id in peers {
             self.peers.remove(&id);
+        }
+        let invitations: Vec<[u8; 32]> = self.forgettable_invitations(now).collect();
+        for digest in invitations {
+            self.invitations.remove(&digest);
         }
         Outcome::Done
     }

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Guest, Host, Key, Machine, Peer, Place, Profile, Registered, Service, Tenant,
+    Agreement, Guest, Host, Invitation, Key, Machine, Node, Peer, Place, Profile, Registered,
+    Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
 use crate::hull::Hull;
+use crate::identity::PublicKey;
 use crate::ids::{
-    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, ServiceId, SiteId, TenantId,
+    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, NodeId, ServiceId, SiteId, TenantId,
 };
 use crate::images::Image;
 use crate::machine::guest::Progress;
@@ -68,6 +70,29 @@ impl Site {
     #[must_use]
     pub fn profile(&self) -> Option<&Profile> {
         self.profile.get(&())
+    }
+
+    /// The site's nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().map(|(id, row)| (*id, row))
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// The node with this key.
+    #[must_use]
+    pub fn node_with(&self, key: PublicKey) -> Option<(NodeId, &Node)> {
+        self.nodes().find(|(_, row)| row.key == key)
+    }
+
+    /// The invitation whose secret has this digest.
+    #[must_use]
+    pub fn invitation(&self, digest: &[u8; 32]) -> Option<&Invitation> {
+        self.invitations.get(digest)
     }
 
     /// The site's hosts.

@@ -71,8 +71,8 @@ fn best_effort_runs_what_it_can() {
         Running
         shop/web-1 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
         shop/web-2 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
-        shop/web-3 ACTIVE alpha
-        shop/web-4 ACTIVE beta
+        shop/web-3 ACTIVE beta
+        shop/web-4 ACTIVE alpha
     "#]]
     .assert_eq(&world.view(ALPHA, service));
 }

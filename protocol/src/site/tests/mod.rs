@@ -5,14 +5,15 @@ mod catalogue;
 mod chance;
 mod deploying;
 mod leading;
+mod membership;
 mod rows;
 mod streams;
 
 use std::collections::BTreeMap;
 
 use super::command::{
-    Command, Configure, Described, Observation, OperatorAsk, Outcome, PeerEntry, Refusal, Stamped,
-    TenantAsk,
+    Command, Configure, Contact, Described, Observation, OperatorAsk, Outcome, PeerEntry, Refusal,
+    Stamped, TenantAsk,
 };
 use super::state::{Mode, Place, Service, Stage};
 use super::*;
@@ -38,6 +39,17 @@ const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 const ROUNDS_MAX: usize = 60;
 
 type Rows = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+
+/// How a node is reached.
+pub(super) fn contact(node: NodeId) -> Contact {
+    let number = u8::try_from(node.0).unwrap();
+    Contact {
+        key: SecretKey::from_bytes(&[number; 32]).public(),
+        name: format!("node-{node}").parse().unwrap(),
+        addresses: vec![format!("/ip4/192.0.2.{node}/tcp/7401")],
+        api: None,
+    }
+}
 
 /// A site with its node's key, its disk, and what runs on its hosts.
 #[derive(Clone, Debug)]
@@ -103,6 +115,7 @@ impl World {
         let mut world = Self { parties, now, drawn: 0 };
         for (at, vcpus) in processors.iter().enumerate() {
             world.configure(at, &(0..processors.len()).collect::<Vec<_>>());
+            world.enter(at, NodeId(1));
             let register =
                 OperatorAsk::RegisterImage { name: "guest".parse().unwrap(), image: image() };
             world.operator(at, register);
@@ -126,6 +139,11 @@ impl World {
             peers: entries.collect(),
         };
         self.apply(at, Command::Configure(configure))
+    }
+
+    /// A node says how it is reached.
+    pub(super) fn enter(&mut self, at: usize, node: NodeId) -> Outcome {
+        self.apply(at, Command::Node { node, contact: contact(node) })
     }
 
     pub(super) fn describe(&mut self, at: usize, host: HostId, capacity: Size, trouble: &str) {

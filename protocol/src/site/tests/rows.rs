@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 16] = [
     "profile",
     "hosts",
     "tenants",
@@ -78,6 +78,8 @@ const TABLES: [&str; 14] = [
     "guests",
     "agreements",
     "requests",
+    "nodes",
+    "invitations",
 ];
 
 #[test]
@@ -90,6 +92,8 @@ fn every_table_has_the_bytes_it_always_had() {
         digest: [7; 32],
     };
     world.operator(ALPHA, key);
+    let (name, standing) = (Some("second".parse().unwrap()), crate::membership::Standing::Voter);
+    world.operator(ALPHA, OperatorAsk::Invite { digest: [8; 32], name, standing });
     world.submit(ALPHA, manifest("shop", &[("web", 1, 2, &[])]), Mode::AllOrNothing);
     world.settle();
     let more = manifest("more", &[("web", 1, 1, &[])]);
