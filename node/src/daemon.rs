@@ -369,7 +369,11 @@ async fn greet_peers(config: &Config, desk: &Desk) -> Result<(), Error> {
         .peers
         .iter()
         .filter(|peer| !peer.addresses.is_empty())
-        .map(|peer| PeerAddress { site: Some(peer.site), addresses: peer.addresses.clone() })
+        .map(|peer| PeerAddress {
+            site: Some(peer.site),
+            node: None,
+            addresses: peer.addresses.clone(),
+        })
         .collect();
     desk.peers().set_peers(peers).await.map_err(Error::Bus)
 }

@@ -1,23 +1,35 @@
-//! Ask: a request to one site, and its answer.
+//! Ask: a request to a site or to one of our own nodes, and its answer.
 
+use std::fmt;
+
+use protocol::identity::PublicKey;
 use protocol::ids::SiteId;
 
 /// The most bytes of a reason that crosses the bus.
 pub const REASON_LIMIT: usize = 512;
 
-/// What a request is about. Each channel is a protocol of its own, with its own limit, so that a
-/// flood on one leaves the others alone.
+/// The most bytes of one message of Raft's: a chunk of a snapshot, or a batch of entries.
+const RAFT_MESSAGE: usize = 4 << 20;
+
+/// What a request is about. Each channel is a protocol of its own, with its own limits of size and
+/// number, so that a flood on one leaves the others alone.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Channel {
     /// Committed rows of the conversations between two sites.
     Outbox,
     /// Queries about one machine, by its home.
     Machine,
+    /// Leases that two sites hold of each other.
+    Session,
+    /// What nodes of one site ask of each other.
+    Site,
+    /// Raft among the nodes of one site.
+    Raft,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Outbox, Self::Machine];
+    pub const ALL: [Self; 5] = [Self::Outbox, Self::Machine, Self::Session, Self::Site, Self::Raft];
 
     /// The name under which the two ends negotiate it.
     #[must_use]
@@ -25,6 +37,9 @@ impl Channel {
         match self {
             Self::Outbox => "/reservoir/outbox/1",
             Self::Machine => "/reservoir/machine/1",
+            Self::Session => "/reservoir/session/1",
+            Self::Site => "/reservoir/site/1",
+            Self::Raft => "/reservoir/raft/1",
         }
     }
 
@@ -34,13 +49,49 @@ impl Channel {
         match self {
             // A batch of rows; a manifest of 256 KiB with its machines is the largest of them.
             Self::Outbox => 1 << 20,
-            // One machine's description or its latest measures.
-            Self::Machine => 64 << 10,
+            // One machine's description or its latest measures; the leases of some thousand machines.
+            Self::Machine | Self::Session => 64 << 10,
+            // A tenant's request on its way to the leader, which the API has bounded.
+            Self::Site => 1 << 20,
+            // The message, and what says whose it is and where it belongs.
+            Self::Raft => RAFT_MESSAGE + (64 << 10),
+        }
+    }
+
+    /// Whether it is among the nodes of one site only. The bus itself holds the line: what happens
+    /// on such a channel would be believed.
+    #[must_use]
+    pub const fn is_inner(self) -> bool {
+        match self {
+            Self::Site | Self::Raft => true,
+            Self::Outbox | Self::Machine | Self::Session => false,
         }
     }
 }
 
-/// A site's reason for not answering a request.
+/// Whom a request or a stream is for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Addressee {
+    /// Any node of a site.
+    Site(SiteId),
+    /// One node of our own site.
+    Node(PublicKey),
+}
+
+impl fmt::Display for Addressee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(site) => write!(f, "site {site}"),
+            Self::Node(key) => {
+                f.write_str("node ")?;
+                // As much of the key as tells a site's nodes apart.
+                key.as_bytes()[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// A node's reason for not answering a request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refused {
@@ -72,68 +123,76 @@ impl Refused {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection to the site is up; the request was not sent.
-    #[error("site {site} is not connected at the moment")]
+    /// No connection to it is up; the request was not sent.
+    #[error("{whom} is not connected at the moment")]
     Unreachable {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
+    },
+    /// The channel is for nodes of one site, and the other is of another; nothing was sent.
+    #[error("{} is for nodes of one site, and {whom} is another", channel.protocol())]
+    Inner {
+        /// Who was asked.
+        whom: Addressee,
+        /// The channel.
+        channel: Channel,
     },
     /// The request is longer than its channel allows; it was not sent.
-    #[error("a request of {length} bytes to site {site} is longer than the {limit} allowed")]
+    #[error("a request of {length} bytes to {whom} is longer than the {limit} allowed")]
     TooLong {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
         /// Bytes of the request.
         length: usize,
         /// Bytes allowed on the channel.
         limit: usize,
     },
-    /// As many requests as we allow are under way to the site; this one was not sent.
-    #[error("too many requests to site {site} are under way: try again shortly")]
+    /// As many requests as we allow are under way to it; this one was not sent.
+    #[error("too many requests to {whom} are under way: try again shortly")]
     Crowded {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
     },
-    /// The site has too many requests of ours at hand, and did not act on this one.
-    #[error("site {site} is busy: try again shortly")]
+    /// It has too many requests of ours at hand, and did not act on this one.
+    #[error("{whom} is busy: try again shortly")]
     Busy {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
     },
-    /// The site refuses.
-    #[error("site {site} refuses the request")]
+    /// It refuses.
+    #[error("{whom} refuses the request")]
     Refused {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
         /// Its reason.
         #[source]
         source: Refused,
     },
-    /// The site does not speak the channel.
-    #[error("site {site} does not speak {}", channel.protocol())]
+    /// It does not speak the channel.
+    #[error("{whom} does not speak {}", channel.protocol())]
     NotSpoken {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
         /// The channel.
         channel: Channel,
     },
     /// The answer breaks the rules of the channel; the connection has been closed.
-    #[error("site {site} gave an answer that cannot be read")]
+    #[error("{whom} gave an answer that cannot be read")]
     Unreadable {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
     },
-    /// The connection went away before the answer; the site may have acted.
-    #[error("the connection to site {site} was lost before its answer")]
+    /// The connection went away before the answer; it may have acted.
+    #[error("the connection to {whom} was lost before its answer")]
     Lost {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
     },
-    /// No answer came in time; the site may have acted.
-    #[error("site {site} did not answer in time")]
+    /// No answer came in time; it may have acted.
+    #[error("{whom} did not answer in time")]
     TimedOut {
-        /// The site asked.
-        site: SiteId,
+        /// Who was asked.
+        whom: Addressee,
     },
     /// The bus has been closed.
     #[error("the bus is closed")]

@@ -19,7 +19,7 @@ use protocol::identity::{CertificateError, NodeCertificate, PublicKey, Scope};
 use protocol::ids::SiteId;
 use serde::{Deserialize, Serialize};
 
-use crate::Admission;
+use crate::{Admission, Caller};
 
 /// The protocol of the hello.
 pub(crate) const PROTOCOL: &str = "/reservoir/hello/1";
@@ -139,8 +139,7 @@ pub(crate) enum Verdict {
 /// A node of a site that has passed the hello.
 #[derive(Clone, Debug)]
 pub(crate) struct Greeted {
-    pub(crate) site: SiteId,
-    pub(crate) key: PublicKey,
+    pub(crate) caller: Caller,
     pub(crate) certificate: NodeCertificate,
     pub(crate) incarnation: u64,
 }
@@ -171,6 +170,12 @@ pub(crate) fn proven_key(peer: &PeerId) -> Option<PublicKey> {
     }
     let key = libp2p::identity::PublicKey::try_decode_protobuf(hash.digest()).ok()?;
     Some(PublicKey::from_bytes(key.try_into_ed25519().ok()?.to_bytes()))
+}
+
+/// libp2p's name for a node's key; none if the bytes are no key.
+pub(crate) fn peer_id(key: PublicKey) -> Option<PeerId> {
+    let key = libp2p::identity::ed25519::PublicKey::try_from_bytes(key.as_bytes()).ok()?;
+    Some(PeerId::from_public_key(&key.into()))
 }
 
 /// Checks what a dialer has said first.
@@ -210,7 +215,7 @@ pub(crate) fn check_verdict(bytes: &[u8]) -> Result<(), Turned> {
 /// Checks a certificate once more, as time passes and policies change.
 pub(crate) fn check_again(greeted: &Greeted, admission: &dyn Admission) -> Result<(), Refusal> {
     let certificate = &greeted.certificate;
-    let site = certificate.check_presented(greeted.key, Scope::Speak, admission.now())?;
+    let site = certificate.check_presented(greeted.caller.node, Scope::Speak, admission.now())?;
     admission.admit(site, certificate).map_err(Refusal::bounded)
 }
 
@@ -223,10 +228,9 @@ fn check(hello: Hello, peer: &PeerId, admission: &dyn Admission) -> Result<Greet
     if !hello.versions.iter().any(|version| VERSIONS.contains(version)) {
         return Err(turned(Refusal::Version));
     }
-    let key = proven_key(peer).ok_or_else(|| turned(Refusal::OtherKey))?;
+    let node = proven_key(peer).ok_or_else(|| turned(Refusal::OtherKey))?;
     let greeted = Greeted {
-        site: hello.certificate.site(),
-        key,
+        caller: Caller { site: hello.certificate.site(), node },
         certificate: hello.certificate,
         incarnation: hello.incarnation,
     };

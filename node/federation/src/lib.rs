@@ -1,4 +1,5 @@
-//! The bus between sites: three verbs over libp2p, and a fake of them in memory.
+//! The bus between sites, and between the nodes of one: three verbs over libp2p, and a fake of them
+//! in memory.
 //!
 //! * **ask**: a request and its answer, on a [`Channel`].
 //! * **tell**: an advert to everybody, by gossip, judged before it is passed on.
@@ -8,8 +9,12 @@
 //! `protocol`. The one thing it understands is the hello: libp2p proves which node's key is at the
 //! other end of a connection, and the hello proves for which site that key speaks.
 //!
-//! **Invariant.** A connection on which the hello has not succeeded speaks no other protocol: the
-//! verbs do not know that it exists (`gate`).
+//! A site has one node or several, each with a key of its own and a certificate by the same root. A
+//! peer is a site: any of its nodes will do. Our own nodes are told apart by key.
+//!
+//! **Invariants.** A connection on which the hello has not succeeded speaks no other protocol: the
+//! verbs do not know that it exists (`gate`). An inner channel ([`Channel::is_inner`]) carries
+//! nothing to or from another site, whoever asks.
 //!
 //! The modules are in reading order: the words of the three verbs, what the caller says and sees,
 //! the hello and its gate, the swarm that acts, and the fake.
@@ -33,21 +38,31 @@ pub mod fake;
 mod tests;
 
 use async_trait::async_trait;
-use protocol::identity::NodeCertificate;
+use protocol::identity::{NodeCertificate, PublicKey};
 use protocol::ids::SiteId;
 use protocol::time::Timestamp;
 
-pub use ask::Channel;
+pub use ask::{Addressee, Channel};
 pub use hello::Refusal;
-pub use observe::{Counters, PeerState, RefusalRecord, Refuser};
+pub use observe::{Counters, NodeState, PeerState, RefusalRecord, Refuser};
 pub use options::{Error, Limits, Options, PeerAddress};
 pub use stream::Duplex;
 pub use swarm::Federation;
 pub use tell::Verdict;
 
+/// Who is at the other end of a connection, as the hello has proven.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Caller {
+    /// The site that it speaks for.
+    pub site: SiteId,
+    /// Its own key, which tells it from the site's other nodes.
+    pub node: PublicKey,
+}
+
 /// Whom a node lets speak to it. Called from the swarm's task: it answers at once.
 pub trait Admission: Send + Sync + 'static {
-    /// Whether the node admits a site, whose certificate has been checked already.
+    /// Whether the node admits a site, whose certificate has been checked already. The
+    /// certificate names the node: of one's own site only those that belong to it are admitted.
     ///
     /// It is asked again every few seconds while a connection lasts, so that a peer that was
     /// removed is let go.
@@ -72,22 +87,23 @@ pub trait Handler: Send + Sync + 'static {
     /// The reason, which reaches the other side.
     async fn ask(
         &self,
-        from: SiteId,
+        from: Caller,
         channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ask::Refused>;
 
-    /// Judges an advert. `from` is the site that passed it on, which need not be its author.
-    async fn gossip(&self, from: SiteId, body: Vec<u8>) -> Verdict;
+    /// Judges an advert. `from` passed it on, and need not be its author.
+    async fn gossip(&self, from: Caller, body: Vec<u8>) -> Verdict;
 
     /// Serves a console until the stream ends; the header says which.
-    async fn console(&self, from: SiteId, header: Vec<u8>, stream: Duplex);
+    async fn console(&self, from: Caller, header: Vec<u8>, stream: Duplex);
 }
 
 /// The bus, as a node uses it.
 #[async_trait]
 pub trait Peers: Send + Sync {
-    /// Asks a site, and waits for its answer.
+    /// Asks a site, and waits for its answer. Which of its nodes that are connected is asked is
+    /// the bus's affair: one that has answered lately, and not always the same.
     ///
     /// # Errors
     ///
@@ -96,6 +112,18 @@ pub trait Peers: Send + Sync {
     async fn ask(
         &self,
         site: SiteId,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, ask::Error>;
+
+    /// Asks one node of our own site, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    async fn ask_node(
+        &self,
+        node: PublicKey,
         channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ask::Error>;
@@ -114,15 +142,23 @@ pub trait Peers: Send + Sync {
     /// If the header is too long, or the site cannot be reached or does not take the stream.
     async fn open(&self, site: SiteId, header: Vec<u8>) -> Result<Duplex, stream::Error>;
 
-    /// Says which peers the node keeps connections to; those that are gone from the list are no
-    /// longer dialled.
+    /// Opens a stream to one node of our own site.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    async fn open_node(&self, node: PublicKey, header: Vec<u8>) -> Result<Duplex, stream::Error>;
+
+    /// Says which nodes the node keeps connections to; those that are gone from the list are no
+    /// longer dialled. The node itself may be in it: it does not dial itself.
     ///
     /// # Errors
     ///
     /// If an address cannot be read, or there are too many; then the former list stands.
     async fn set_peers(&self, peers: Vec<PeerAddress>) -> Result<(), Error>;
 
-    /// The peers that are configured or have been met, and how each is.
+    /// The sites that are configured or have been met, our own among them if its nodes are, and how
+    /// each is.
     async fn peers(&self) -> Vec<PeerState>;
 
     /// The latest refusals at the gate, oldest first.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use protocol::identity::PublicKey;
 use protocol::ids::SiteId;
 use protocol::time::Timestamp;
 
@@ -74,6 +75,21 @@ pub struct RefusalRecord {
     pub refusal: Option<Refusal>,
 }
 
+/// A node that is connected.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeState {
+    /// Its key.
+    pub node: PublicKey,
+    /// The other ends of its connections.
+    pub addresses: Vec<String>,
+    /// Since when a connection to it is up.
+    pub connected_since: Timestamp,
+    /// Round trip, of the connection that was measured last.
+    pub rtt: Option<Duration>,
+    /// How often its site was restored from a backup, by its own word.
+    pub incarnation: u64,
+}
+
 /// A peer, as the bus sees it.
 #[derive(Clone, Debug)]
 pub struct PeerState {
@@ -83,10 +99,12 @@ pub struct PeerState {
     pub addresses: Vec<String>,
     /// Since when a connection to it is up; none if none is.
     pub connected_since: Option<Timestamp>,
-    /// Round trip, of the connection that was measured last.
+    /// Round trip, of the node that is nearest.
     pub rtt: Option<Duration>,
-    /// How often it was restored from a backup, by its own word.
+    /// How often it was restored from a backup, by the word of its nodes.
     pub incarnation: Option<u64>,
+    /// Its nodes that are connected.
+    pub nodes: Vec<NodeState>,
     /// What has happened.
     pub counters: Counters,
     /// Why the last attempt to connect failed, if it has not succeeded since.

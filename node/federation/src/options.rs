@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::identity::{NodeCertificate, SecretKey};
+use protocol::identity::{NodeCertificate, PublicKey, SecretKey};
 use protocol::ids::SiteId;
+
+use crate::Channel;
 
 /// How a node takes part in the bus.
 #[derive(Debug)]
@@ -35,9 +37,12 @@ pub struct Limits {
     pub silence_time: Duration,
     /// How long a request may take, from the first byte sent to the last received.
     pub ask_time: Duration,
-    /// Requests of one site that are worked on at once; past it the site is told that we are busy.
+    /// How long a request may take whose answer is worth nothing later: Raft's, and for leases.
+    pub prompt_time: Duration,
+    /// Requests of one site on one channel that are worked on at once; past it the site is told
+    /// that we are busy. Each node of our own site has as many for itself.
     pub asks_in: usize,
-    /// Requests to one site that are under way at once.
+    /// Requests to one node on one channel that are under way at once.
     pub asks_out: usize,
     /// Adverts from one site that are judged at once; past it they are ignored.
     pub gossip_in: usize,
@@ -64,7 +69,10 @@ impl Limits {
         silence_time: Duration::from_secs(9),
         // Covers an fsync at a busy site and an answer of 1 MiB over 1 Mb/s.
         ask_time: Duration::from_secs(15),
-        // With 1 MiB each: at most 16 MiB for one site.
+        // By then the other nodes have elected somebody else, and a lease is better asked for of
+        // another node.
+        prompt_time: Duration::from_secs(5),
+        // With 1 MiB each: at most 16 MiB for one site's outbox.
         asks_in: 16,
         asks_out: 16,
         // An advert a minute is the rule.
@@ -80,11 +88,24 @@ impl Limits {
     };
 }
 
-/// A peer that the node keeps a connection to.
+impl Limits {
+    /// How long a request on a channel may take.
+    pub(crate) const fn answer_time(&self, channel: Channel) -> Duration {
+        match channel {
+            Channel::Raft | Channel::Session => self.prompt_time,
+            Channel::Outbox | Channel::Machine | Channel::Site => self.ask_time,
+        }
+    }
+}
+
+/// A node that the node keeps a connection to: of a peer, or of our own site. A site of several
+/// nodes has several of these.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerAddress {
     /// The site expected there; another one is turned away. None if it is still to be learned.
     pub site: Option<SiteId>,
+    /// The node expected there; another one is turned away. None if any node of the site will do.
+    pub node: Option<PublicKey>,
     /// Where, as multiaddresses; TCP is tried before QUIC.
     pub addresses: Vec<String>,
 }
@@ -104,6 +125,9 @@ pub enum Error {
     /// A peer has no address.
     #[error("a peer has no address")]
     NoAddress,
+    /// A peer's node has no key.
+    #[error("the key that a node of a peer is expected to have is none")]
+    NodeKey,
     /// More peers than the limit.
     #[error("{count} peers are more than the {limit} allowed")]
     TooManyPeers {

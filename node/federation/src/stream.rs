@@ -1,4 +1,4 @@
-//! Stream: bytes both ways between two sites, for a machine's console.
+//! Stream: bytes both ways between two nodes, for a machine's console.
 //!
 //! A stream opens with a header of bounded length that says what is wanted. Nothing is answered
 //! to it here: whether the console exists is said in the stream, in the words of its two ends.
@@ -6,9 +6,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use protocol::ids::SiteId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::ask::Addressee;
 
 /// The protocol of console streams.
 pub const PROTOCOL: &str = "/reservoir/console/1";
@@ -27,11 +28,11 @@ pub type Duplex = Box<dyn ReadWrite>;
 /// Why a stream did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection to the site is up.
-    #[error("site {site} is not connected at the moment")]
+    /// No connection to it is up.
+    #[error("{whom} is not connected at the moment")]
     Unreachable {
-        /// The site.
-        site: SiteId,
+        /// Whom the stream was for.
+        whom: Addressee,
     },
     /// The header is longer than allowed.
     #[error("a stream header of {length} bytes is longer than the {HEADER_LIMIT} allowed")]
@@ -39,11 +40,11 @@ pub enum Error {
         /// Bytes of the header.
         length: usize,
     },
-    /// The site did not take the stream.
-    #[error("site {site} did not take the stream")]
+    /// The other end did not take the stream.
+    #[error("{whom} did not take the stream")]
     NotTaken {
-        /// The site.
-        site: SiteId,
+        /// Whom the stream was for.
+        whom: Addressee,
         /// What became of it.
         #[source]
         source: std::io::Error,

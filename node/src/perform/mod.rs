@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use federation::stream::Duplex;
-use federation::{Admission, Channel, Handler, Refusal, Verdict, ask};
+use federation::{Admission, Caller, Channel, Handler, Refusal, Verdict, ask};
 use protocol::agreement::Message;
 use protocol::codec;
 use protocol::identity::{NodeCertificate, Signed, Verified};
@@ -104,17 +104,20 @@ fn verified(me: SiteId, from: SiteId, body: &[u8]) -> Result<Vec<Verified<Messag
 impl Handler for Clerk {
     async fn ask(
         &self,
-        from: SiteId,
+        from: Caller,
         channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ask::Refused> {
         match channel {
-            Channel::Outbox => Ok(codec::encode(&self.take_up(from, &body).await?)),
-            Channel::Machine => self.tell_addresses(from, &body),
+            Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
+            Channel::Machine => self.tell_addresses(from.site, &body),
+            Channel::Session | Channel::Site | Channel::Raft => {
+                Err(ask::Refused::new("nothing is served on this channel"))
+            }
         }
     }
 
-    async fn gossip(&self, from: SiteId, body: Vec<u8>) -> Verdict {
+    async fn gossip(&self, from: Caller, body: Vec<u8>) -> Verdict {
         let Some(desk) = self.desk.get() else { return Verdict::Ignore };
         let now = now();
         let read = codec::decode_canonical::<Signed<Advert>>(&body, v1::ADVERT_BYTES_MAX);
@@ -124,7 +127,8 @@ impl Handler for Clerk {
             // Clocks differ, and gossip is slow: nobody is to blame.
             Err(protocol::identity::Rejection::Expired { .. }) => return Verdict::Ignore,
             Err(fault) => {
-                warn!(%from, fault = chain(&fault), "a peer passes on an advert that is not true");
+                let (from, fault) = (from.site, chain(&fault));
+                warn!(%from, fault, "a peer passes on an advert that is not true");
                 return Verdict::Reject;
             }
         };
@@ -142,11 +146,11 @@ impl Handler for Clerk {
         }
     }
 
-    async fn console(&self, from: SiteId, header: Vec<u8>, mut stream: Duplex) {
+    async fn console(&self, from: Caller, header: Vec<u8>, mut stream: Duplex) {
         let Some(desk) = self.desk.get() else { return };
         let asked = codec::decode::<Console>(&header, v1::CONSOLE_BYTES_MAX);
         let Ok(Console { machine }) = asked else { return };
-        let name = MachineName { home: from, machine };
+        let name = MachineName { home: from.site, machine };
         match console::attach_here(desk, name).await {
             Ok(mut guest) => {
                 // Either end going away is how a console ends.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use federation::fake::Network;
-use federation::{Options, Peers};
+use federation::{Caller, Options, Peers};
 use hypervisor::Capacity;
 use hypervisor::fake::{Fake, Faults};
 use protocol::units::Mebibytes;
@@ -57,8 +57,8 @@ impl StartBus for Lonely {
         options: Options,
         clerk: Clerk,
     ) -> Result<Arc<dyn Peers>, federation::Error> {
-        let site = options.certificate.certificate().root.site();
-        Ok(Arc::new(self.0.join(site, "here", Arc::new(clerk))))
+        let me = Caller { site: options.certificate.site(), node: options.key.public() };
+        Ok(Arc::new(self.0.join(me, "here", Arc::new(clerk))))
     }
 
     async fn close(&self) {}

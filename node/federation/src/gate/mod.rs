@@ -184,7 +184,7 @@ impl<B: NetworkBehaviour> Gate<B> {
                     self.notify(peer, connection, ToHandler::Enter { handler, frame: yes });
                 }
                 Err(_) => {
-                    let claimed = Some(greeted.site);
+                    let claimed = Some(greeted.caller.site);
                     self.turn_away(connection, claimed, Refusal::Crowded, no);
                 }
             },
@@ -323,8 +323,8 @@ impl<B: NetworkBehaviour> Gate<B> {
 }
 
 fn expected_site(greeted: Greeted, expected: Option<SiteId>) -> Result<Greeted, Turned> {
-    if expected.is_some_and(|expected| expected != greeted.site) {
-        let claimed = Some(greeted.site);
+    if expected.is_some_and(|expected| expected != greeted.caller.site) {
+        let claimed = Some(greeted.caller.site);
         return Err(Turned::Here { claimed, refusal: Refusal::OtherSite });
     }
     Ok(greeted)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::request_response::{
@@ -12,20 +13,24 @@ use protocol::ids::SiteId;
 use tokio::sync::oneshot;
 
 use super::task::{Outcome, Owed, Task};
-use crate::Channel;
-use crate::ask::{Error, Refused};
+use crate::ask::{Addressee, Error, Refused};
 use crate::codec::Frame;
+use crate::{Caller, Channel};
 
 /// Where an answer goes.
 pub(crate) type Reply = oneshot::Sender<Result<Vec<u8>, Error>>;
 
 /// A request of ours that is under way.
 pub(super) struct Asked {
+    whom: Addressee,
+    peer: PeerId,
+    /// The site of the node that was asked.
     site: SiteId,
+    deadline: Instant,
     reply: Reply,
 }
 
-/// Requests of ours that are under way: at most `asks_out` for each site.
+/// Requests of ours that are under way: at most `asks_out` for each node and channel.
 pub(super) type UnderWay = BTreeMap<(Channel, OutboundRequestId), Asked>;
 
 /// The first byte of an answer.
@@ -37,35 +42,77 @@ mod kind {
 
 impl Task {
     /// Sends a request, or replies at once that it cannot be sent.
-    pub(super) fn ask(&mut self, site: SiteId, channel: Channel, body: Vec<u8>, reply: Reply) {
-        let Some(peer) = self.node_of(site) else {
-            return answer(reply, Err(Error::Unreachable { site }));
+    pub(super) fn ask(&mut self, whom: Addressee, channel: Channel, body: Vec<u8>, reply: Reply) {
+        let (site, peer) = match self.choose(whom, channel) {
+            Ok(chosen) => chosen,
+            Err(error) => return answer(reply, Err(error)),
         };
-        let under_way = self.asked.values().filter(|asked| asked.site == site).count();
-        if under_way >= self.limits.asks_out {
-            return answer(reply, Err(Error::Crowded { site }));
-        }
         self.book.of(site).asks_out += 1;
         let requests = self.swarm.behaviour_mut().gate.inner.channel(channel);
         let request = requests.send_request(&peer, Frame::Whole(body));
-        self.asked.insert((channel, request), Asked { site, reply });
+        let deadline = Instant::now() + self.limits.answer_time(channel);
+        self.asked.insert((channel, request), Asked { whom, peer, site, deadline, reply });
+    }
+
+    /// Gives up on the requests whose time is over. libp2p does so too, but begins to count only
+    /// once a stream has been opened, which takes it ten seconds to give up on over a dead link.
+    pub(super) fn end_overdue(&mut self) {
+        let now = Instant::now();
+        for (_, asked) in self.asked.extract_if(.., |_, asked| asked.deadline <= now) {
+            self.lines.failed(&asked.peer);
+            answer(asked.reply, Err(Error::TimedOut { whom: asked.whom }));
+        }
+    }
+
+    /// The node that a request goes to, and its site.
+    fn choose(&mut self, whom: Addressee, channel: Channel) -> Result<(SiteId, PeerId), Error> {
+        let limit = self.limits.asks_out;
+        let asked = &self.asked;
+        let under_way = |peer: &PeerId| {
+            asked.iter().filter(|((on, _), asked)| *on == channel && asked.peer == *peer).count()
+        };
+        let has_room = |peer: &PeerId| under_way(peer) < limit;
+        match whom {
+            Addressee::Site(site) if channel.is_inner() && site != self.me.site => {
+                Err(Error::Inner { whom, channel })
+            }
+            Addressee::Site(site) => match self.lines.route(site, has_room, under_way) {
+                Some(peer) => Ok((site, peer)),
+                None if self.lines.has_site(site) => Err(Error::Crowded { whom }),
+                None => Err(Error::Unreachable { whom }),
+            },
+            Addressee::Node(node) => {
+                let site = self.me.site;
+                let peer = self.lines.node(Caller { site, node });
+                let peer = peer.ok_or(Error::Unreachable { whom })?;
+                if has_room(&peer) { Ok((site, peer)) } else { Err(Error::Crowded { whom }) }
+            }
+        }
+    }
+
+    /// The node that a stream goes to.
+    pub(super) fn route(&mut self, whom: Addressee) -> Option<PeerId> {
+        match whom {
+            Addressee::Site(site) => self.lines.route(site, |_| true, |_| 0),
+            Addressee::Node(node) => self.lines.node(Caller { site: self.me.site, node }),
+        }
     }
 
     pub(super) fn on_ask(&mut self, channel: Channel, event: Event<Frame, Frame>) {
         match event {
-            Event::Message { peer, connection_id, message } => match message {
+            Event::Message { connection_id, message, .. } => match message {
                 Message::Request { request, channel: responder, .. } => {
-                    self.on_request((peer, connection_id), channel, request, responder);
+                    self.on_request(connection_id, channel, request, responder);
                 }
                 Message::Response { request_id, response } => {
                     self.on_response(connection_id, (channel, request_id), response);
                 }
             },
             Event::OutboundFailure { request_id, error, .. } => {
-                let Some(Asked { site, reply }) = self.asked.remove(&(channel, request_id)) else {
-                    return;
-                };
-                answer(reply, Err(failure(site, channel, &error)));
+                let asked = self.asked.remove(&(channel, request_id));
+                let Some(Asked { whom, peer, reply, .. }) = asked else { return };
+                self.lines.failed(&peer);
+                answer(reply, Err(failure(whom, channel, &error)));
             }
             Event::InboundFailure { peer, error, .. } => self.on_inbound_failure(peer, &error),
             Event::ResponseSent { .. } => {}
@@ -74,33 +121,42 @@ impl Task {
 
     fn on_request(
         &mut self,
-        (peer, connection): (PeerId, ConnectionId),
+        connection: ConnectionId,
         channel: Channel,
         request: Frame,
         responder: ResponseChannel<Frame>,
     ) {
         // The line may be gone by now; the responder is dropped with it.
-        let Some(site) = self.site_of(peer) else { return };
+        let Some(caller) = self.lines.caller(connection) else { return };
+        let (site, me) = (caller.site, self.me.site);
+        if channel.is_inner() && site != me {
+            return self.on_foul(site, connection, "a request on a channel of our own nodes");
+        }
         let body = match request {
             Frame::Whole(body) if body.len() <= channel.limit() => body,
             Frame::Whole(_) | Frame::Oversize => return self.on_oversize(site, connection),
         };
         self.book.of(site).asks_in += 1;
-        let at_hand =
-            self.at_hand(|owed| matches!(owed, Owed::Answer { site: of, .. } if *of == site));
+        // A site could have as many nodes as it likes, so they share; our own stand on their own.
+        let is_same =
+            |other: &Caller| if site == me { *other == caller } else { other.site == site };
+        let at_hand = self.at_hand(|owed| {
+            matches!(owed, Owed::Answer { caller, channel: on, .. }
+                if *on == channel && is_same(caller))
+        });
         if at_hand >= self.limits.asks_in {
             self.book.of(site).busy += 1;
             return self.respond(channel, responder, vec![kind::BUSY]);
         }
         let handler = Arc::clone(&self.handler);
-        let limit = self.limits.ask_time;
+        let limit = self.limits.answer_time(channel);
         let work = async move {
-            match tokio::time::timeout(limit, handler.ask(site, channel, body)).await {
+            match tokio::time::timeout(limit, handler.ask(caller, channel, body)).await {
                 Ok(answered) => Outcome::Answered(answered),
                 Err(_) => Outcome::Answered(Err(Refused::new("no answer was found in time"))),
             }
         };
-        self.serve(Owed::Answer { site, connection, channel, responder }, work);
+        self.serve(Owed::Answer { caller, connection, channel, responder }, work);
     }
 
     /// An answer has been found; none if the handler failed.
@@ -138,9 +194,10 @@ impl Task {
         request: (Channel, OutboundRequestId),
         response: Frame,
     ) {
-        let Some(Asked { site, reply }) = self.asked.remove(&request) else { return };
+        let Some(Asked { whom, site, reply, .. }) = self.asked.remove(&request) else { return };
+        self.lines.answered(connection);
         let Frame::Whole(mut body) = response else {
-            answer(reply, Err(Error::Unreadable { site }));
+            answer(reply, Err(Error::Unreadable { whom }));
             return self.on_oversize(site, connection);
         };
         let kind = body.first().copied();
@@ -151,11 +208,11 @@ impl Task {
             }
             Some(kind::REFUSED) => {
                 let source = Refused::new(String::from_utf8_lossy(&body[1..]));
-                answer(reply, Err(Error::Refused { site, source }));
+                answer(reply, Err(Error::Refused { whom, source }));
             }
-            Some(kind::BUSY) => answer(reply, Err(Error::Busy { site })),
+            Some(kind::BUSY) => answer(reply, Err(Error::Busy { whom })),
             Some(_) | None => {
-                answer(reply, Err(Error::Unreadable { site }));
+                answer(reply, Err(Error::Unreadable { whom }));
                 self.book.of(site).malformed += 1;
                 tracing::warn!(%site, "a peer's answer cannot be read; the connection is closed");
                 self.expel(connection);
@@ -168,12 +225,12 @@ impl Task {
     }
 }
 
-fn failure(site: SiteId, channel: Channel, error: &OutboundFailure) -> Error {
+fn failure(whom: Addressee, channel: Channel, error: &OutboundFailure) -> Error {
     match error {
-        OutboundFailure::DialFailure => Error::Unreachable { site },
-        OutboundFailure::Timeout => Error::TimedOut { site },
-        OutboundFailure::UnsupportedProtocols => Error::NotSpoken { site, channel },
-        OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => Error::Lost { site },
+        OutboundFailure::DialFailure => Error::Unreachable { whom },
+        OutboundFailure::Timeout => Error::TimedOut { whom },
+        OutboundFailure::UnsupportedProtocols => Error::NotSpoken { whom, channel },
+        OutboundFailure::ConnectionClosed | OutboundFailure::Io(_) => Error::Lost { whom },
     }
 }
 

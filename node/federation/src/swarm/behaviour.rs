@@ -24,9 +24,9 @@ use crate::{Admission, Channel, tell};
 /// How long a handshake may take: TCP, noise and the multiplexer, or QUIC.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
 
-/// Streams of one connection at once. All channels, adverts and consoles of two sites take some
-/// 80; the multiplexer may buffer 256 KiB for each that we are slow to read.
-const STREAMS_PER_CONNECTION: usize = 128;
+/// Streams of one connection at once. Five channels with 16 requests each way, adverts and consoles
+/// take some 180; the multiplexer may buffer 256 KiB for each that we are slow to read.
+const STREAMS_PER_CONNECTION: usize = 256;
 
 /// Streams of one connection whose protocol is still being negotiated.
 const NEGOTIATING_PER_CONNECTION: usize = 64;
@@ -43,6 +43,9 @@ pub(crate) struct Verbs {
     pub(crate) gossip: gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>,
     pub(crate) outbox: ask::Behaviour<Frames>,
     pub(crate) machine: ask::Behaviour<Frames>,
+    pub(crate) session: ask::Behaviour<Frames>,
+    pub(crate) site: ask::Behaviour<Frames>,
+    pub(crate) raft: ask::Behaviour<Frames>,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
@@ -54,6 +57,9 @@ impl Verbs {
         match channel {
             Channel::Outbox => &mut self.outbox,
             Channel::Machine => &mut self.machine,
+            Channel::Session => &mut self.session,
+            Channel::Site => &mut self.site,
+            Channel::Raft => &mut self.raft,
         }
     }
 }
@@ -117,6 +123,9 @@ fn bus(options: &Options, keypair: &Keypair, admission: Arc<dyn Admission>) -> R
         gossip: gossip()?,
         outbox: requests(Channel::Outbox, limits),
         machine: requests(Channel::Machine, limits),
+        session: requests(Channel::Session, limits),
+        site: requests(Channel::Site, limits),
+        raft: requests(Channel::Raft, limits),
         streams: libp2p_stream::Behaviour::new(),
         identify: identify(keypair),
         ping: ping::Behaviour::new(
@@ -153,7 +162,7 @@ fn requests(channel: Channel, limits: &Limits) -> ask::Behaviour<Frames> {
     // An answer has one byte more, which says what kind of answer it is.
     let codec = Frames { limit: channel.limit() + 1 };
     let config = ask::Config::default()
-        .with_request_timeout(limits.ask_time)
+        .with_request_timeout(limits.answer_time(channel))
         // Some more than are worked on, for those that are told that we are busy.
         .with_max_concurrent_streams(limits.asks_in * 2 + limits.asks_out);
     ask::Behaviour::with_codec(codec, [(protocol, ProtocolSupport::Full)], config)

@@ -5,6 +5,7 @@
 
 mod ask;
 pub(crate) mod behaviour;
+mod line;
 mod stream;
 mod task;
 mod tell;
@@ -17,7 +18,7 @@ use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, StreamProtocol, Swarm};
-use protocol::identity::NodeCertificate;
+use protocol::identity::{NodeCertificate, PublicKey};
 use protocol::ids::SiteId;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::observe::{PeerState, RefusalRecord};
 use crate::options::{Error, Options, PeerAddress};
 use crate::stream::Duplex;
-use crate::{Admission, Channel, Handler, Peers, dial};
+use crate::{Addressee, Admission, Caller, Channel, Handler, Peers, dial};
 use behaviour::{Bus, BusEvent};
 use task::Task;
 
@@ -37,9 +38,9 @@ const LISTEN_TIME: Duration = Duration::from_secs(5);
 
 /// What a handle asks of the task.
 pub(crate) enum Command {
-    Ask { site: SiteId, channel: Channel, body: Vec<u8>, reply: ask::Reply },
+    Ask { whom: Addressee, channel: Channel, body: Vec<u8>, reply: ask::Reply },
     Publish { body: Vec<u8>, reply: oneshot::Sender<Result<(), crate::tell::Error>> },
-    Route { site: SiteId, reply: oneshot::Sender<Option<PeerId>> },
+    Route { whom: Addressee, reply: oneshot::Sender<Option<PeerId>> },
     SetPeers { peers: Vec<PeerAddress>, reply: oneshot::Sender<Result<(), Error>> },
     Present { certificate: Box<NodeCertificate> },
     Peers { reply: oneshot::Sender<Vec<PeerState>> },
@@ -87,7 +88,8 @@ impl Federation {
             .accept(StreamProtocol::new(crate::stream::PROTOCOL))
             .map_err(|source| Error::Setup { part: "console streams", source: source.into() })?;
         let (commands, received) = mpsc::channel(COMMANDS_WAITING);
-        let task = Task::new(swarm, incoming, options.limits, admission, handler);
+        let me = Caller { site: options.certificate.site(), node: options.key.public() };
+        let task = Task::new((swarm, incoming), me, options.limits, admission, handler);
         let task = tokio::spawn(task.run(early, received));
         let task = Arc::new(Mutex::new(Some(task)));
         Ok(Self { commands, streams, listening: listening.into(), task })
@@ -121,6 +123,21 @@ impl Federation {
         }
     }
 
+    async fn request(
+        &self,
+        whom: Addressee,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, crate::ask::Error> {
+        let (length, limit) = (body.len(), channel.limit());
+        if length > limit {
+            return Err(crate::ask::Error::TooLong { whom, length, limit });
+        }
+        self.command(|reply| Command::Ask { whom, channel, body, reply })
+            .await
+            .unwrap_or(Err(crate::ask::Error::Closed))
+    }
+
     /// Sends a command and waits for its reply; none if the bus is closed.
     async fn command<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, replied) = oneshot::channel();
@@ -137,13 +154,16 @@ impl Peers for Federation {
         channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, crate::ask::Error> {
-        let (length, limit) = (body.len(), channel.limit());
-        if length > limit {
-            return Err(crate::ask::Error::TooLong { site, length, limit });
-        }
-        self.command(|reply| Command::Ask { site, channel, body, reply })
-            .await
-            .unwrap_or(Err(crate::ask::Error::Closed))
+        self.request(Addressee::Site(site), channel, body).await
+    }
+
+    async fn ask_node(
+        &self,
+        node: PublicKey,
+        channel: Channel,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, crate::ask::Error> {
+        self.request(Addressee::Node(node), channel, body).await
     }
 
     async fn publish(&self, body: Vec<u8>) -> Result<(), crate::tell::Error> {
@@ -157,7 +177,15 @@ impl Peers for Federation {
     }
 
     async fn open(&self, site: SiteId, header: Vec<u8>) -> Result<Duplex, crate::stream::Error> {
-        stream::open(self, site, header).await
+        stream::open(self, Addressee::Site(site), header).await
+    }
+
+    async fn open_node(
+        &self,
+        node: PublicKey,
+        header: Vec<u8>,
+    ) -> Result<Duplex, crate::stream::Error> {
+        stream::open(self, Addressee::Node(node), header).await
     }
 
     async fn set_peers(&self, peers: Vec<PeerAddress>) -> Result<(), Error> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use libp2p::{PeerId, StreamProtocol};
 use libp2p_stream::OpenStreamError;
-use protocol::ids::SiteId;
 use tokio::sync::Semaphore;
 
 use super::task::{Outcome, Owed, Task};
 use super::{Command, Federation};
+use crate::ask::Addressee;
 use crate::codec::{self, Frame};
 use crate::stream::{Counted, Duplex, Error, HEADER_LIMIT, PROTOCOL};
 
@@ -19,17 +19,17 @@ const OPEN_TIME: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(
     federation: &Federation,
-    site: SiteId,
+    whom: Addressee,
     header: Vec<u8>,
 ) -> Result<Duplex, Error> {
     if header.len() > HEADER_LIMIT {
         return Err(Error::TooLong { length: header.len() });
     }
     let peer = federation
-        .command(|reply| Command::Route { site, reply })
+        .command(|reply| Command::Route { whom, reply })
         .await
         .ok_or(Error::Closed)?
-        .ok_or(Error::Unreachable { site })?;
+        .ok_or(Error::Unreachable { whom })?;
     let mut control = federation.streams.clone();
     let opening = async {
         let protocol = StreamProtocol::new(PROTOCOL);
@@ -39,8 +39,8 @@ pub(super) async fn open(
     };
     match tokio::time::timeout(OPEN_TIME, opening).await {
         Ok(Ok(stream)) => Ok(Box::new(Counted::new(stream, None))),
-        Ok(Err(source)) => Err(Error::NotTaken { site, source }),
-        Err(_) => Err(Error::NotTaken { site, source: io::ErrorKind::TimedOut.into() }),
+        Ok(Err(source)) => Err(Error::NotTaken { whom, source }),
+        Err(_) => Err(Error::NotTaken { whom, source: io::ErrorKind::TimedOut.into() }),
     }
 }
 
@@ -55,7 +55,8 @@ impl Task {
     /// A peer has opened a console stream.
     pub(super) fn on_stream(&mut self, peer: PeerId, mut stream: libp2p::Stream) {
         // The gate lets no one else's through; the line may be gone by now.
-        let Some(site) = self.site_of(peer) else { return };
+        let Some(caller) = self.lines.caller_of(peer) else { return };
+        let site = caller.site;
         let bound = self.limits.streams_in;
         let room = self.streams.entry(site).or_insert_with(|| Arc::new(Semaphore::new(bound)));
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
@@ -70,7 +71,7 @@ impl Task {
             match tokio::time::timeout(OPEN_TIME, header).await {
                 Ok(Ok(Frame::Whole(header))) => {
                     let stream = Box::new(Counted::new(stream, Some(permit)));
-                    handler.console(site, header, stream).await;
+                    handler.console(caller, header, stream).await;
                     Outcome::Served
                 }
                 Ok(Ok(Frame::Oversize)) => Outcome::Oversize,

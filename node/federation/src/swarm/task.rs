@@ -9,11 +9,10 @@ use futures::StreamExt as _;
 use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, mdns, ping};
 use libp2p_stream::IncomingStreams;
 use protocol::ids::SiteId;
-use protocol::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -21,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::Command;
 use super::ask::UnderWay;
 use super::behaviour::{Bus, BusEvent, VerbsEvent};
+use super::line::{Line, Lines};
 use crate::ask::Refused;
 use crate::codec::Frame;
 use crate::dial::Dialer;
@@ -28,7 +28,7 @@ use crate::gate;
 use crate::hello::{self, Greeted, Turned};
 use crate::observe::{Book, PeerState, RefusalRecord, Refuser};
 use crate::options::Limits;
-use crate::{Admission, Channel, Handler, Verdict};
+use crate::{Admission, Caller, Channel, Handler, Verdict};
 
 /// How often what is wished is compared with what is: a lost peer is dialled within this.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,21 +36,10 @@ const TICK: Duration = Duration::from_millis(250);
 /// How many ticks pass between two reviews of the peers that are connected.
 const TICKS_PER_REVIEW: u32 = 20;
 
-/// A connection that has passed the hello.
-struct Line {
-    peer: PeerId,
-    greeted: Greeted,
-    address: Multiaddr,
-    since: Timestamp,
-    rtt: Option<Duration>,
-    /// When the other end last answered a ping.
-    heard: Instant,
-}
-
 /// What is owed to a peer when a handler's task ends.
 pub(super) enum Owed {
     Answer {
-        site: SiteId,
+        caller: Caller,
         connection: ConnectionId,
         channel: Channel,
         responder: ResponseChannel<Frame>,
@@ -83,9 +72,11 @@ pub(super) struct Task {
     pub(super) book: Book,
     pub(super) asked: UnderWay,
     pub(super) streams: BTreeMap<SiteId, Arc<Semaphore>>,
+    pub(super) lines: Lines,
+    /// This node.
+    pub(super) me: Caller,
     admission: Arc<dyn Admission>,
     incoming: IncomingStreams,
-    lines: BTreeMap<ConnectionId, Line>,
     /// Where connections that have not passed the hello come from.
     strangers: BTreeMap<ConnectionId, Multiaddr>,
     dialer: Dialer,
@@ -96,15 +87,17 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(
-        swarm: Swarm<Bus>,
-        incoming: IncomingStreams,
+        (swarm, incoming): (Swarm<Bus>, IncomingStreams),
+        me: Caller,
         limits: Limits,
         admission: Arc<dyn Admission>,
         handler: Arc<dyn Handler>,
     ) -> Self {
-        let dialer = Dialer::new(limits.redial_time, limits.peers);
+        let dialer = Dialer::new(me.node, limits.redial_time, limits.peers);
         Self {
             swarm,
+            lines: Lines::new(limits.silence_time),
+            me,
             limits,
             handler,
             book: Book::default(),
@@ -112,7 +105,6 @@ impl Task {
             streams: BTreeMap::new(),
             admission,
             incoming,
-            lines: BTreeMap::new(),
             strangers: BTreeMap::new(),
             dialer,
             work: JoinSet::new(),
@@ -150,12 +142,12 @@ impl Task {
     fn on_command(&mut self, command: Command) {
         // Whoever asked may have stopped waiting for the reply: that is no concern of ours.
         match command {
-            Command::Ask { site, channel, body, reply } => self.ask(site, channel, body, reply),
+            Command::Ask { whom, channel, body, reply } => self.ask(whom, channel, body, reply),
             Command::Publish { body, reply } => {
                 let _ = reply.send(self.publish(body));
             }
-            Command::Route { site, reply } => {
-                let _ = reply.send(self.node_of(site));
+            Command::Route { whom, reply } => {
+                let _ = reply.send(self.route(whom));
             }
             Command::SetPeers { peers, reply } => {
                 let _ = reply.send(self.dialer.wish(peers));
@@ -188,6 +180,11 @@ impl Task {
                 let cause = cause.map(|cause| cause.to_string());
                 self.on_closed(connection_id, cause);
             }
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error: DialError::LocalPeerId { .. },
+                ..
+            } => self.dialer.met_itself(connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 self.dialer.failed(connection_id, Instant::now(), error.to_string());
             }
@@ -209,6 +206,9 @@ impl Task {
             gate::Event::Inner(VerbsEvent::Gossip(event)) => self.on_gossip(event),
             gate::Event::Inner(VerbsEvent::Outbox(event)) => self.on_ask(Channel::Outbox, event),
             gate::Event::Inner(VerbsEvent::Machine(event)) => self.on_ask(Channel::Machine, event),
+            gate::Event::Inner(VerbsEvent::Session(event)) => self.on_ask(Channel::Session, event),
+            gate::Event::Inner(VerbsEvent::Site(event)) => self.on_ask(Channel::Site, event),
+            gate::Event::Inner(VerbsEvent::Raft(event)) => self.on_ask(Channel::Raft, event),
             gate::Event::Inner(VerbsEvent::Ping(event)) => self.on_ping(event),
             gate::Event::Inner(VerbsEvent::Identify(_) | VerbsEvent::Streams(())) => {}
             gate::Event::Greeted { connection, peer, greeted } => {
@@ -227,11 +227,11 @@ impl Task {
     }
 
     fn on_greeted(&mut self, connection: ConnectionId, peer: PeerId, greeted: Greeted) {
-        let site = greeted.site;
+        let site = greeted.caller.site;
         let address = self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty);
         tracing::info!(%site, %peer, %address, "a peer is connected");
         self.book.of(site).greeted += 1;
-        self.dialer.greeted(connection, site);
+        self.dialer.greeted(connection, greeted.caller);
         let since = self.admission.now();
         let heard = Instant::now();
         self.lines.insert(connection, Line { peer, greeted, address, since, rtt: None, heard });
@@ -254,7 +254,7 @@ impl Task {
         reason: String,
         refusal: Option<hello::Refusal>,
     ) {
-        let line = self.lines.remove(&connection);
+        let line = self.lines.remove(connection);
         let address = match line {
             Some(line) => line.address,
             None => self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty),
@@ -275,8 +275,8 @@ impl Task {
     }
 
     fn on_closed(&mut self, connection: ConnectionId, cause: Option<String>) {
-        if let Some(line) = self.lines.remove(&connection) {
-            let site = line.greeted.site;
+        if let Some(line) = self.lines.remove(connection) {
+            let site = line.caller().site;
             tracing::info!(%site, peer = %line.peer, cause, "a connection to a peer is gone");
             self.dialer.lost(connection);
         } else {
@@ -284,20 +284,14 @@ impl Task {
             self.dialer.failed(connection, Instant::now(), reason);
         }
         self.strangers.remove(&connection);
-        let connected: Vec<SiteId> = self.lines.values().map(|line| line.greeted.site).collect();
         self.streams.retain(|site, room| {
-            connected.contains(site) || room.available_permits() < self.limits.streams_in
+            self.lines.has_site(*site) || room.available_permits() < self.limits.streams_in
         });
     }
 
     fn on_ping(&mut self, event: ping::Event) {
         match event.result {
-            Ok(rtt) => {
-                if let Some(line) = self.lines.get_mut(&event.connection) {
-                    line.rtt = Some(rtt);
-                    line.heard = Instant::now();
-                }
-            }
+            Ok(rtt) => self.lines.measured(event.connection, rtt),
             // Silence is judged at the next tick: the ping's own count of failures is too patient.
             Err(error) => tracing::debug!(peer = %event.peer, %error, "a ping has failed"),
         }
@@ -306,14 +300,7 @@ impl Task {
     /// Closes connections whose other end has been silent for too long: a link that was cut says
     /// nothing, and TCP alone would notice after a quarter of an hour.
     fn end_silence(&mut self) {
-        let limit = self.limits.silence_time;
-        let silent: Vec<ConnectionId> = self
-            .lines
-            .iter()
-            .filter(|(_, line)| line.heard.elapsed() > limit)
-            .map(|(connection, _)| *connection)
-            .collect();
-        for connection in silent {
+        for connection in self.lines.silent() {
             tracing::warn!(%connection, "the other end is silent; the connection is closed");
             self.expel(connection);
         }
@@ -338,6 +325,13 @@ impl Task {
         self.expel(connection);
     }
 
+    /// A request was what no honest peer sends: the connection ends.
+    pub(super) fn on_foul(&mut self, site: SiteId, connection: ConnectionId, reason: &str) {
+        self.book.of(site).foul += 1;
+        tracing::warn!(%site, reason, "a peer's request is foul; the connection is closed");
+        self.expel(connection);
+    }
+
     /// Closes a connection, which from now on is not there.
     pub(super) fn expel(&mut self, connection: ConnectionId) {
         self.swarm.behaviour_mut().gate.expel(connection);
@@ -345,13 +339,7 @@ impl Task {
     }
 
     fn expel_node(&mut self, peer: PeerId) {
-        let connections: Vec<ConnectionId> = self
-            .lines
-            .iter()
-            .filter(|(_, line)| line.peer == peer)
-            .map(|(connection, _)| *connection)
-            .collect();
-        for connection in connections {
+        for connection in self.lines.of_node(peer) {
             self.expel(connection);
         }
     }
@@ -381,19 +369,15 @@ impl Task {
         };
         match (self.owed.remove(&id), outcome) {
             (
-                Some(Owed::Answer { site, connection, .. }),
+                Some(Owed::Answer { caller, connection, .. }),
                 Some(Outcome::Answered(Err(refused))),
-            ) if refused.is_foul() => {
-                self.book.of(site).foul += 1;
-                tracing::warn!(%site, %refused, "a peer's request is foul; the connection is closed");
-                self.expel(connection);
-            }
-            (Some(Owed::Answer { site, channel, responder, .. }), outcome) => {
+            ) if refused.is_foul() => self.on_foul(caller.site, connection, &refused.to_string()),
+            (Some(Owed::Answer { caller, channel, responder, .. }), outcome) => {
                 let answered = match outcome {
                     Some(Outcome::Answered(answered)) => Some(answered),
                     _ => None,
                 };
-                self.on_answered((site, channel), responder, answered);
+                self.on_answered((caller.site, channel), responder, answered);
             }
             (Some(Owed::Verdict { site, source, id }), outcome) => {
                 let verdict = match outcome {
@@ -420,15 +404,16 @@ impl Task {
             self.review();
         }
         self.end_silence();
+        self.end_overdue();
         self.dial();
     }
 
     /// Lets go whom the node's policy no longer admits, or whose certificate no longer holds.
     fn review(&mut self) {
         let mut gone = Vec::new();
-        for (connection, line) in &self.lines {
+        for (connection, line) in self.lines.iter() {
             if let Err(refusal) = hello::check_again(&line.greeted, &*self.admission) {
-                gone.push((*connection, line.peer, line.greeted.site, refusal));
+                gone.push((connection, line.peer, line.caller().site, refusal));
             }
         }
         for (connection, peer, site, refusal) in gone {
@@ -440,29 +425,29 @@ impl Task {
 
     fn dial(&mut self) {
         let now = Instant::now();
-        let lines = &self.lines;
-        let is_up = |site| lines.values().any(|line| line.greeted.site == site);
-        for attempt in self.dialer.due(now, is_up) {
-            let options = DialOpts::unknown_peer_id().address(attempt.address).build();
+        for attempt in self.dialer.due(now, &self.lines.callers()) {
+            let options = match attempt.peer {
+                // Another node there does not even pass the handshake.
+                Some(peer) => DialOpts::peer_id(peer)
+                    .condition(PeerCondition::Always)
+                    .addresses(vec![attempt.address])
+                    .build(),
+                None => DialOpts::unknown_peer_id().address(attempt.address).build(),
+            };
             let connection = options.connection_id();
-            if let Some(site) = attempt.expected {
+            if let Some(site) = attempt.site {
                 self.swarm.behaviour_mut().gate.expect(connection, site);
             }
             match self.swarm.dial(options) {
                 Ok(()) => self.dialer.begun(attempt.target, connection),
+                // The swarm leaves out the addresses that it listens on.
+                Err(DialError::NoAddresses) => {
+                    self.dialer.begun(attempt.target, connection);
+                    self.dialer.met_itself(connection);
+                }
                 Err(error) => self.dialer.not_begun(attempt.target, now, error.to_string()),
             }
         }
-    }
-
-    /// The site that a node speaks for, if it is connected.
-    pub(super) fn site_of(&self, peer: PeerId) -> Option<SiteId> {
-        self.lines.values().find(|line| line.peer == peer).map(|line| line.greeted.site)
-    }
-
-    /// A connected node of a site: that of the oldest connection, which has proven itself.
-    pub(super) fn node_of(&self, site: SiteId) -> Option<PeerId> {
-        self.lines.values().find(|line| line.greeted.site == site).map(|line| line.peer)
     }
 
     fn peers(&self) -> Vec<PeerState> {
@@ -478,6 +463,7 @@ impl Task {
             connected_since: None,
             rtt: None,
             incarnation: None,
+            nodes: Vec::new(),
             counters: crate::Counters::default(),
             last_failure: target.last_failure().map(str::to_owned),
         });
@@ -485,27 +471,27 @@ impl Task {
     }
 
     fn state_of(&self, site: SiteId) -> PeerState {
-        let lines: Vec<&Line> =
-            self.lines.values().filter(|line| line.greeted.site == site).collect();
+        let nodes = self.lines.states(site);
         let targets: Vec<_> =
             self.dialer.targets().iter().filter(|target| target.site() == Some(site)).collect();
-        let addresses = if lines.is_empty() {
+        let addresses = if nodes.is_empty() {
             targets.iter().flat_map(|target| target.addresses().to_vec()).collect()
         } else {
-            lines.iter().map(|line| line.address.to_string()).collect()
+            nodes.iter().flat_map(|node| node.addresses.clone()).collect()
         };
         PeerState {
             site: Some(site),
             addresses,
-            connected_since: lines.iter().map(|line| line.since).min(),
-            rtt: lines.iter().rev().find_map(|line| line.rtt),
-            incarnation: lines.last().map(|line| line.greeted.incarnation),
+            connected_since: nodes.iter().map(|node| node.connected_since).min(),
+            rtt: nodes.iter().filter_map(|node| node.rtt).min(),
+            incarnation: nodes.iter().map(|node| node.incarnation).max(),
             counters: self.book.read(site),
             last_failure: targets
                 .iter()
                 .find_map(|target| target.last_failure())
-                .filter(|_| lines.is_empty())
+                .filter(|_| nodes.is_empty())
                 .map(str::to_owned),
+            nodes,
         }
     }
 }

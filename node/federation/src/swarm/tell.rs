@@ -44,10 +44,11 @@ impl Task {
     }
 
     fn on_advert(&mut self, source: PeerId, id: MessageId, message: Message) {
-        let Some(site) = self.site_of(source) else {
+        let Some(caller) = self.lines.caller_of(source) else {
             // Its connection is gone.
             return self.pass_on(&id, &source, MessageAcceptance::Ignore);
         };
+        let site = caller.site;
         self.book.of(site).adverts += 1;
         if message.data.len() > LIMIT {
             let counters = self.book.of(site);
@@ -62,7 +63,7 @@ impl Task {
             return self.pass_on(&id, &source, MessageAcceptance::Ignore);
         }
         let handler = Arc::clone(&self.handler);
-        let judged = async move { Outcome::Judged(handler.gossip(site, message.data).await) };
+        let judged = async move { Outcome::Judged(handler.gossip(caller, message.data).await) };
         self.serve(Owed::Verdict { site, source, id }, judged);
     }
 

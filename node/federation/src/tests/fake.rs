@@ -5,18 +5,18 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Echo, Party};
-use crate::fake::{Network, Site};
+use crate::fake::{Network, Node};
 use crate::{Channel, PeerAddress, Peers, ask, tell};
 
 /// Three sites in a row.
-async fn row(network: &Network) -> [(Party, Site, Arc<Echo>); 3] {
+async fn row(network: &Network) -> [(Party, Node, Arc<Echo>); 3] {
     let joined = [1, 2, 3].map(|number| {
         let (party, echo) = (Party::new(number), Echo::new());
-        let site = network.join(party.site, &format!("site {number}"), echo.clone());
-        (party, site, echo)
+        let node = network.join(party.caller(), &format!("site {number}"), echo.clone());
+        (party, node, echo)
     });
-    let named = PeerAddress { site: Some(joined[1].0.site), addresses: Vec::new() };
-    let found = PeerAddress { site: None, addresses: vec!["site 2".to_owned()] };
+    let named = PeerAddress { site: Some(joined[1].0.site), node: None, addresses: Vec::new() };
+    let found = PeerAddress { site: None, node: None, addresses: vec!["site 2".to_owned()] };
     joined[0].1.set_peers(vec![named]).await.unwrap();
     joined[2].1.set_peers(vec![found]).await.unwrap();
     joined
@@ -35,7 +35,7 @@ async fn a_cut_separates_and_healing_joins() {
     assert!(c.1.ask(b.0.site, Channel::Outbox, Vec::new()).await.is_ok());
     network.heal(a.0.site, b.0.site);
     assert!(ask().await.is_ok());
-    network.leave(b.0.site);
+    network.leave(b.0.caller());
     assert!(matches!(ask().await, Err(ask::Error::Unreachable { .. })));
 }
 
@@ -81,4 +81,39 @@ async fn the_same_seed_loses_the_same_messages() {
         outcomes.push(answered);
     }
     assert_eq!(outcomes[0], outcomes[1]);
+}
+
+#[tokio::test]
+async fn nodes_of_one_site_are_asked_by_key_and_others_by_site() {
+    let network = Network::new(1);
+    let join = |party: &Party| {
+        let echo = Echo::new();
+        (network.join(party.caller(), &format!("node {}", party.node), echo.clone()), echo)
+    };
+    let (one, two, other) = (Party::node(1, 1), Party::node(1, 2), Party::new(3));
+    let ((a, _), (_b, b_echo), (c, _)) = (join(&one), join(&two), join(&other));
+    let wish = |party: &Party| PeerAddress {
+        site: Some(party.site),
+        node: Some(party.caller().node),
+        addresses: vec![format!("node {}", party.node)],
+    };
+    a.set_peers(vec![wish(&two)]).await.unwrap();
+    c.set_peers(vec![wish(&one), wish(&two)]).await.unwrap();
+    let (first, second) = (one.caller().node, two.caller().node);
+    assert!(a.ask_node(second, Channel::Raft, b"append".to_vec()).await.is_ok());
+    // A peer's two nodes take turns, and one stands in for the other.
+    for _ in 0..4 {
+        assert!(c.ask(one.site, Channel::Session, Vec::new()).await.is_ok());
+    }
+    assert_eq!(b_echo.asked(), 3);
+    network.cut_nodes(first, second);
+    let cut = a.ask_node(second, Channel::Raft, Vec::new()).await;
+    assert!(matches!(cut, Err(ask::Error::Unreachable { .. })), "{cut:?}");
+    network.leave(two.caller());
+    assert!(c.ask(one.site, Channel::Session, Vec::new()).await.is_ok());
+    // What is among the nodes of a site is not for others.
+    let inner = c.ask(one.site, Channel::Raft, Vec::new()).await;
+    assert!(matches!(inner, Err(ask::Error::Inner { .. })), "{inner:?}");
+    let foreign = c.ask_node(first, Channel::Outbox, Vec::new()).await;
+    assert!(matches!(foreign, Err(ask::Error::Unreachable { .. })), "{foreign:?}");
 }

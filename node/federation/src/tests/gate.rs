@@ -35,7 +35,7 @@ fn requests(protocol: &'static str) -> request_response::Behaviour<Frames> {
 }
 
 /// Drives a swarm until an event is what is waited for.
-async fn event<B: NetworkBehaviour, T>(
+pub(super) async fn event<B: NetworkBehaviour, T>(
     swarm: &mut Swarm<B>,
     mut wanted: impl FnMut(&mut Swarm<B>, SwarmEvent<B::ToSwarm>) -> Option<T>,
 ) -> T {
@@ -50,7 +50,7 @@ async fn event<B: NetworkBehaviour, T>(
     tokio::time::timeout(DEADLINE, waited).await.expect("the event never came")
 }
 
-fn address(node: &Node) -> Multiaddr {
+pub(super) fn address(node: &Node) -> Multiaddr {
     node.bus.listening()[0].parse().unwrap()
 }
 
@@ -132,7 +132,7 @@ async fn a_hello_that_is_no_hello_is_refused() {
 }
 
 /// Our own swarm, driven by hand: it passes the hello and then breaks the rules.
-fn rogue(party: &Party, admitted: &[&Party]) -> Swarm<Bus> {
+pub(super) fn rogue(party: &Party, admitted: &[&Party]) -> Swarm<Bus> {
     behaviour::swarm(&party.options(TCP), Policy::admitting(admitted)).unwrap()
 }
 

@@ -13,15 +13,15 @@ use super::{Node, Party, Policy, TCP, until};
 use crate::{Channel, PeerAddress, Peers};
 
 /// A relay between two nodes. When it is cut it forwards nothing more, and closes nothing.
-struct Relay {
-    address: String,
+pub(super) struct Relay {
+    pub(super) address: String,
     is_open: Arc<AtomicBool>,
     cut: watch::Sender<u64>,
-    accepting: JoinHandle<()>,
+    pub(super) accepting: JoinHandle<()>,
 }
 
 impl Relay {
-    async fn to(node: &Node) -> Self {
+    pub(super) async fn to(node: &Node) -> Self {
         let target = node.bus.listening()[0].rsplit('/').next().unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port());
@@ -50,12 +50,12 @@ impl Relay {
         Self { address, is_open, cut, accepting }
     }
 
-    fn cut(&self) {
+    pub(super) fn cut(&self) {
         self.is_open.store(false, Ordering::SeqCst);
         self.cut.send_modify(|count| *count += 1);
     }
 
-    fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.is_open.store(true, Ordering::SeqCst);
     }
 }
@@ -70,7 +70,8 @@ async fn a_dead_link_is_missed_and_replaced() {
     options.limits.silence_time = Duration::from_millis(1500);
     let b = Node::with(&beta, options, Policy::admitting(&[&alpha])).await;
     let relay = Relay::to(&b).await;
-    let wish = PeerAddress { site: Some(b.site), addresses: vec![relay.address.clone()] };
+    let wish =
+        PeerAddress { site: Some(b.site), node: None, addresses: vec![relay.address.clone()] };
     a.bus.set_peers(vec![wish]).await.unwrap();
     a.until_connected(&b).await;
     relay.cut();

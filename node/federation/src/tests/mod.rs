@@ -1,9 +1,10 @@
-//! Several sites in one process, on loopback, and what strangers may try.
+//! Several nodes in one process, on loopback, and what strangers may try.
 
 mod fake;
 mod gate;
 mod greeting;
 mod link;
+mod nodes;
 mod verbs;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey};
+use protocol::identity::{Certificate, NodeCertificate, PublicKey, Scopes, SecretKey};
 use protocol::ids::SiteId;
 use protocol::time::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,8 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::{
-    Admission, Channel, Duplex, Federation, Handler, Limits, Options, PeerAddress, Peers, Refusal,
-    Verdict, ask,
+    Admission, Caller, Channel, Duplex, Federation, Handler, Limits, Options, PeerAddress, Peers,
+    Refusal, Verdict, ask,
 };
 
 /// Long enough for a machine whose two cores have other work.
@@ -34,19 +35,25 @@ const NOON: u64 = 1_000_000;
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
-/// Keys of a site, the same for the same number.
+/// A node of a site, with keys that are the same for the same numbers.
 struct Party {
-    number: u8,
+    node: u8,
     site: SiteId,
     certificate: NodeCertificate,
 }
 
 impl Party {
+    /// The only node of a site.
     fn new(number: u8) -> Self {
-        Self::with(number, Scopes::NODE, number)
+        Self::node(number, number)
     }
 
-    /// A site whose certificate names the node key of `node`.
+    /// The node with the key of `node`, of the site `number`.
+    fn node(number: u8, node: u8) -> Self {
+        Self { node, ..Self::with(number, Scopes::NODE, node) }
+    }
+
+    /// The node with the key of `number`, whose certificate names the key of `node`.
     fn with(number: u8, scopes: Scopes, node: u8) -> Self {
         let root = SecretKey::from_bytes(&[number; 32]);
         let certificate = Certificate {
@@ -58,12 +65,16 @@ impl Party {
             not_after: Timestamp::from_millis(NOON + 1000),
         };
         let certificate = NodeCertificate::issue(certificate, &root);
-        Self { number, site: root.public().site(), certificate }
+        Self { node: number, site: root.public().site(), certificate }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { site: self.site, node: node_key(self.node).public() }
     }
 
     fn options(&self, listen: &str) -> Options {
         Options {
-            key: node_key(self.number),
+            key: node_key(self.node),
             certificate: self.certificate.clone(),
             incarnation: 7,
             listen: vec![listen.to_owned()],
@@ -136,7 +147,7 @@ impl Echo {
 impl Handler for Echo {
     async fn ask(
         &self,
-        _: SiteId,
+        _: Caller,
         channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ask::Refused> {
@@ -156,17 +167,17 @@ impl Handler for Echo {
         Ok([channel.protocol().as_bytes(), &body].concat())
     }
 
-    async fn gossip(&self, from: SiteId, body: Vec<u8>) -> Verdict {
+    async fn gossip(&self, from: Caller, body: Vec<u8>) -> Verdict {
         let verdict = match body.first() {
             Some(b'a') => Verdict::Accept,
             Some(b'i') => Verdict::Ignore,
             _ => Verdict::Reject,
         };
-        self.heard.lock().unwrap().push((from, body));
+        self.heard.lock().unwrap().push((from.site, body));
         verdict
     }
 
-    async fn console(&self, _: SiteId, header: Vec<u8>, mut stream: Duplex) {
+    async fn console(&self, _: Caller, header: Vec<u8>, mut stream: Duplex) {
         let mut buffer = [0; 1024];
         let greeting = [b"console of ".as_slice(), &header].concat();
         if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
@@ -180,9 +191,10 @@ impl Handler for Echo {
     }
 }
 
-/// A site that runs.
+/// A node that runs.
 struct Node {
     site: SiteId,
+    key: PublicKey,
     bus: Federation,
     policy: Arc<Policy>,
     echo: Arc<Echo>,
@@ -196,11 +208,17 @@ impl Node {
     async fn with(party: &Party, options: Options, policy: Arc<Policy>) -> Self {
         let echo = Echo::new();
         let bus = Federation::start(options, policy.clone(), echo.clone()).await.unwrap();
-        Self { site: party.site, bus, policy, echo }
+        let Caller { site, node: key } = party.caller();
+        Self { site, key, bus, policy, echo }
     }
 
     fn address(&self, site: Option<SiteId>) -> PeerAddress {
-        PeerAddress { site, addresses: self.bus.listening().to_vec() }
+        PeerAddress { site, node: None, addresses: self.bus.listening().to_vec() }
+    }
+
+    /// The address under which other nodes of its own site know it.
+    fn own_address(&self) -> PeerAddress {
+        PeerAddress { node: Some(self.key), ..self.address(Some(self.site)) }
     }
 
     async fn dial(&self, other: &Self) {
@@ -217,6 +235,13 @@ impl Node {
             self.is_connected(other.site).await && other.is_connected(self.site).await
         })
         .await;
+    }
+
+    /// The nodes of a site that are connected.
+    async fn nodes(&self, site: SiteId) -> Vec<PublicKey> {
+        let peers = self.bus.peers().await;
+        let found = peers.into_iter().find(|peer| peer.site == Some(site));
+        found.into_iter().flat_map(|peer| peer.nodes).map(|node| node.node).collect()
     }
 
     async fn counters(&self, site: SiteId) -> crate::Counters {

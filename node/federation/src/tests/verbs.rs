@@ -1,9 +1,10 @@
 //! Ask, tell and stream between sites that have greeted.
 
+use protocol::identity::PublicKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Node, Party, Policy, QUIC, TCP, until};
-use crate::{Channel, PeerAddress, Peers, ask, stream, tell};
+use crate::{Channel, Error, PeerAddress, Peers, ask, stream, tell};
 
 async fn pair(listen: &str) -> (Node, Node) {
     let (alpha, beta) = (Party::new(1), Party::new(2));
@@ -236,11 +237,13 @@ async fn a_peer_holds_no_more_consoles_than_allowed() {
 #[tokio::test]
 async fn a_wish_that_cannot_be_read_leaves_the_former_one() {
     let (a, b) = pair(TCP).await;
-    let wish = |address: &str| PeerAddress { site: None, addresses: vec![address.to_owned()] };
+    let wish =
+        |address: &str| PeerAddress { site: None, node: None, addresses: vec![address.to_owned()] };
     assert!(a.bus.set_peers(vec![wish("nowhere")]).await.is_err());
-    assert!(
-        a.bus.set_peers(vec![PeerAddress { site: None, addresses: Vec::new() }]).await.is_err()
-    );
+    let nowhere = PeerAddress { site: None, node: None, addresses: Vec::new() };
+    assert!(a.bus.set_peers(vec![nowhere]).await.is_err());
+    let nobody = PeerAddress { node: Some(PublicKey::from_bytes([2; 32])), ..b.own_address() };
+    assert!(matches!(a.bus.set_peers(vec![nobody]).await, Err(Error::NodeKey)));
     assert!(a.is_connected(b.site).await);
     a.bus.close().await;
     b.bus.close().await;
