@@ -25,9 +25,9 @@
 //!    a [`Moment`] has no encoding, so it cannot leave its machine.
 //! 2. The fence of a host has stopped a guest at most a moment `f` of true time after the host's
 //!    clock has reached the guest's deadline, and `f * (1 + r)` is at most [`Timing::margin`] less
-//!    two milliseconds, which are lost where clocks are read in whole ones. A fence that is not
-//!    alive is no assumption: a host without one is granted nothing, and its death ends the
-//!    renewals.
+//!    two milliseconds, which are lost where clocks are read in whole ones. A host whose fence is not
+//!    alive is granted nothing; a fence that dies while guests run has to be started again by its
+//!    supervisor before one of their deadlines passes.
 //! 3. A grantor answers only after a linearizable read of its site's state that began after the
 //!    request had arrived, and takes note of the answer before it is sent.
 //! 4. Requests, answers and processes may be late by any time, be lost, be repeated, or die.
