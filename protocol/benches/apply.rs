@@ -15,7 +15,7 @@ use protocol::ids::{
 };
 use protocol::images::{Blob, Image};
 use protocol::machine::guest::Seen;
-use protocol::manifest::{self, Manifest};
+use protocol::manifest::{self, Manifest, OnPartition};
 use protocol::rows::{Change, Replicated as _};
 use protocol::site::command::{
     Configure, Contact, Described, Observation, OperatorAsk, PeerEntry, TenantAsk,
@@ -193,6 +193,7 @@ fn called() -> Verified<Message> {
         tenant: tenant(),
         hull: Hull::new(site(2), machine, size(1), image().boot(), MTU),
         image: image().id(),
+        on_partition: OnPartition::Fence,
     };
     let statement = Statement {
         issuer: site(2),

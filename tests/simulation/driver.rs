@@ -252,7 +252,10 @@ impl World {
                 Message::Agreed { .. } => census.agreements += 1,
                 Message::Lapsed { .. } => census.lapses += 1,
                 Message::Decline { .. } => census.declines += 1,
-                Message::Accept(_) | Message::Order { .. } | Message::Report(_) => {}
+                Message::Accept(_)
+                | Message::Order { .. }
+                | Message::Report(_)
+                | Message::Lost { .. } => {}
             }
         }
     }

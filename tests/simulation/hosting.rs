@@ -1,6 +1,6 @@
 //! How nodes work on their hosts: look, take one step, look again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use protocol::ids::MachineName;
 use protocol::machine::guest::Seen;
@@ -114,10 +114,10 @@ impl World {
     fn seek_orphans(&mut self, member: usize, host: usize) {
         let row = &self.members[member].hosts[host];
         let site = &self.members[member].replicas[row.node].site;
-        let orphan = row.locals.iter().find(|(name, local)| {
-            local.guest.is_some()
-                && site.guest(**name).is_none_or(|guest| guest.lodging.host != row.id)
-        });
+        let known: BTreeSet<MachineName> =
+            site.assignments(row.id).into_iter().map(|assignment| assignment.name).collect();
+        let orphan =
+            row.locals.iter().find(|(name, local)| local.guest.is_some() && !known.contains(*name));
         if let Some((name, _)) = orphan {
             let detail = format!("host {host} runs {name}, which its site does not know");
             self.breach("orphans", member, detail);

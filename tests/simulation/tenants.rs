@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{MachineId, RequestId, ServiceId};
 use protocol::machine::{Goal, Verb};
-use protocol::manifest::{Component, ComponentName, Manifest, SiteReference};
+use protocol::manifest::{Component, ComponentName, Manifest, OnPartition, SiteReference};
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
@@ -142,6 +142,7 @@ impl World {
                 replicas: u32::try_from(self.chance.between(1, 8 / tiers)).expect("a few"),
                 after,
                 sites: self.directive(),
+                on_partition: self.on_partition(),
             };
             components.insert(name, component);
         }
@@ -157,7 +158,12 @@ impl World {
             image: "small".parse().expect("an image's name"),
             size: self.size(),
             sites: self.directive(),
+            on_partition: self.on_partition(),
         }
+    }
+
+    fn on_partition(&mut self) -> OnPartition {
+        if self.chance.once_in(4) { OnPartition::Hold } else { OnPartition::Fence }
     }
 
     fn size(&mut self) -> Size {

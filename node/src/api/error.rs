@@ -37,6 +37,8 @@ pub enum Code {
     UnknownImage,
     /// There is no such key.
     UnknownKey,
+    /// There is no such host.
+    UnknownHost,
     /// Another method is needed.
     MethodNotAllowed,
     /// The request did not arrive in time.
@@ -45,6 +47,8 @@ pub enum Code {
     NameTaken,
     /// Machines use the image.
     ImageInUse,
+    /// The host may have guests.
+    HostInUse,
     /// A file of the image has not been sent.
     MissingBlob,
     /// There is no such node.
@@ -113,10 +117,12 @@ impl Code {
             Self::UnknownMachine => "unknown_machine",
             Self::UnknownImage => "unknown_image",
             Self::UnknownKey => "unknown_key",
+            Self::UnknownHost => "unknown_host",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooSlow => "too_slow",
             Self::NameTaken => "name_taken",
             Self::ImageInUse => "image_in_use",
+            Self::HostInUse => "host_in_use",
             Self::MissingBlob => "missing_blob",
             Self::UnknownNode => "unknown_node",
             Self::LastVoter => "last_voter",
@@ -159,11 +165,13 @@ impl Code {
             | Self::UnknownMachine
             | Self::UnknownImage
             | Self::UnknownKey
-            | Self::UnknownNode => StatusCode::NOT_FOUND,
+            | Self::UnknownNode
+            | Self::UnknownHost => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NameTaken
             | Self::ImageInUse
+            | Self::HostInUse
             | Self::MissingBlob
             | Self::LastVoter
             | Self::NodeInUse
@@ -196,9 +204,11 @@ impl Code {
             Refusal::UnknownMachine { .. } => Self::UnknownMachine,
             Refusal::UnknownImage { .. } | Refusal::UnknownImageId { .. } => Self::UnknownImage,
             Refusal::UnknownKey { .. } => Self::UnknownKey,
+            Refusal::UnknownHost { .. } => Self::UnknownHost,
             Refusal::LastKey { .. } => Self::LastKey,
             Refusal::NameTaken { .. } => Self::NameTaken,
             Refusal::ImageInUse { .. } => Self::ImageInUse,
+            Refusal::HostInUse { .. } => Self::HostInUse,
             Refusal::DiskTooSmall { .. } => Self::DiskTooSmall,
             Refusal::BadSize { .. } => Self::BadSize,
             Refusal::IllegalStep { .. } => Self::IllegalStep,

@@ -43,6 +43,7 @@ pub(super) async fn initialize(
         image: new.image.parse().map_err(|error| malformed(&error))?,
         size: new.size.into(),
         sites: (!sites.is_empty()).then_some(sites),
+        on_partition: new.on_partition,
     };
     propose::tenant(&server, caller, request, ask, "").await
 }
@@ -124,6 +125,7 @@ pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine
         image: image.map_or_else(|| row.image.to_string(), |(_, it)| it.name.as_str().to_owned()),
         image_id: row.image.to_string(),
         size: row.hull.size().into(),
+        on_partition: row.on_partition,
         epoch: row.sight.epoch.to_string(),
         address: None,
         created: row.created.into(),
@@ -140,6 +142,7 @@ fn reason(site: &Site, row: &Machine) -> String {
             .collect::<Vec<_>>()
             .join("; "),
         Place::Sought { .. }
+        | Place::Postponed
         | Place::Nowhere
         | Place::Held(_)
         | Place::Accepted(_)
@@ -150,7 +153,7 @@ fn reason(site: &Site, row: &Machine) -> String {
 
 fn place(site: &Site, row: &Machine) -> Option<shapes::Place> {
     match &row.place {
-        Place::Nowhere | Place::Sought { .. } => None,
+        Place::Nowhere | Place::Sought { .. } | Place::Postponed => None,
         Place::Held(offer) | Place::Accepted(offer) => Some(peer_place(site, offer.site)),
         Place::Here(host) => own_place(site, *host),
         Place::There { site: peer, .. } => Some(peer_place(site, *peer)),
@@ -160,7 +163,7 @@ fn place(site: &Site, row: &Machine) -> Option<shapes::Place> {
 fn price(site: &Site, row: &Machine) -> Option<Price> {
     let agreed = |terms: &Terms| terms.price;
     match &row.place {
-        Place::Nowhere | Place::Sought { .. } => None,
+        Place::Nowhere | Place::Sought { .. } | Place::Postponed => None,
         Place::Held(offer) | Place::Accepted(offer) => Some(agreed(&offer.terms)),
         Place::Here(_) => {
             let tariff = site.profile()?.tariff;

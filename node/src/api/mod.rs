@@ -23,6 +23,7 @@ mod answer;
 mod blobs;
 mod console;
 mod gate;
+mod hosts;
 mod images;
 mod input;
 mod keys;
@@ -190,5 +191,8 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::AddKey => post(keys::add),
         Id::ListKeys => get(keys::list),
         Id::RemoveKey => delete(keys::remove),
+        Id::ListHosts => get(hosts::list),
+        Id::UpdateHost => post(hosts::update),
+        Id::ForgetHost => delete(hosts::forget),
     }
 }

@@ -47,6 +47,12 @@ pub enum Id {
     ListKeys,
     /// Take a key out of use.
     RemoveKey,
+    /// The site's hosts.
+    ListHosts,
+    /// Have a host emptied, or let machines be placed on it again.
+    UpdateHost,
+    /// Forget a host that will not come back.
+    ForgetHost,
 }
 
 /// One operation.
@@ -90,7 +96,7 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 19] = [
+pub static OPERATIONS: [Operation; 22] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
     quick(Id::SubmitServices, "SubmitVEEs", M::POST, "/v1/services", Tenant),
@@ -110,4 +116,7 @@ pub static OPERATIONS: [Operation; 19] = [
     quick(Id::AddKey, "AddKey", M::POST, "/v1/keys", Operator),
     quick(Id::ListKeys, "ListKeys", M::GET, "/v1/keys", Operator),
     quick(Id::RemoveKey, "RemoveKey", M::DELETE, "/v1/keys/{id}", Operator),
+    quick(Id::ListHosts, "ListHosts", M::GET, "/v1/hosts", Operator),
+    quick(Id::UpdateHost, "UpdateHost", M::POST, "/v1/hosts/{id}/{verb}", Operator),
+    quick(Id::ForgetHost, "ForgetHost", M::DELETE, "/v1/hosts/{id}", Operator),
 ];

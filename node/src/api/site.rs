@@ -6,15 +6,16 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::{Extension, Json};
 use federation::{PeerState, RefusalRecord, Refuser};
-use protocol::ids::{HostId, SiteId};
+use protocol::ids::SiteId;
 use protocol::market::Advert;
 use protocol::site::Site;
-use protocol::site::state::{Host, Role, Stage};
+use protocol::site::state::{Role, Stage};
 use protocol::time::Timestamp;
 use storage::replica::Progress;
 
 use super::error::{Code, Error};
 use super::gate::{Caller, Server};
+use super::hosts;
 use super::shapes::{self, List};
 use crate::desk::Bus;
 
@@ -70,7 +71,7 @@ pub(super) fn view(
 ) -> Option<shapes::site::Site> {
     let profile = site.profile()?;
     let inside = refused.map(|refused| shapes::site::Inside {
-        hosts: site.hosts().map(|(id, host)| host_view(site, *id, host)).collect(),
+        hosts: site.hosts().map(|(id, host)| hosts::view(site, *id, host)).collect(),
         services: site.services().filter(|(_, row)| row.stage != Stage::Ended).count(),
         machines: site.machines().filter(|(_, row)| row.ended.is_none()).count(),
         refused: refused.iter().map(refused_view).collect(),
@@ -84,23 +85,6 @@ pub(super) fn view(
         node,
         inside,
     })
-}
-
-fn host_view(site: &Site, id: HostId, host: &Host) -> shapes::site::Host {
-    let on_it = || site.guests().filter(|(_, guest)| guest.lodging.host == id);
-    let foreign = on_it().filter(|(_, guest)| guest.agreement.is_some()).count();
-    shapes::site::Host {
-        id: id.to_string(),
-        name: host.name.clone(),
-        node: host.node.0,
-        hypervisor: host.hypervisor.clone(),
-        capacity: host.capacity.into(),
-        promised: site.promised(id).into(),
-        own_guests: on_it().count() - foreign,
-        foreign_guests: foreign,
-        trouble: host.trouble.clone(),
-        since: host.since.into(),
-    }
 }
 
 fn refused_view(record: &RefusalRecord) -> shapes::site::Refused {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use protocol::ids::{ImageId, KeyId, MachineId, ServiceId, SiteId};
+use protocol::ids::{HostId, ImageId, KeyId, MachineId, ServiceId, SiteId};
 use protocol::images::Format;
 use protocol::machine::{Goal, State, Verb};
 use protocol::site::Refusal;
@@ -26,6 +26,7 @@ fn refusals() -> Vec<Refusal> {
     let machine = MachineId::from_uuid(Uuid::nil());
     let image = ImageId::from_bytes([0xcd; 32]);
     let key = KeyId::from_uuid(Uuid::nil());
+    let host = HostId::from_uuid(Uuid::nil());
     let name = "guest".parse().unwrap();
     vec![
         Refusal::OtherSite { site },
@@ -34,9 +35,11 @@ fn refusals() -> Vec<Refusal> {
         Refusal::UnknownImage { name, component: None },
         Refusal::UnknownImageId { image },
         Refusal::UnknownKey { key },
+        Refusal::UnknownHost { host },
         Refusal::LastKey { key },
         Refusal::NameTaken { name: "shop".to_owned() },
         Refusal::ImageInUse { image, machines: 3 },
+        Refusal::HostInUse { host, guests: 2 },
         Refusal::DiskTooSmall { image: "guest".parse().unwrap(), needed: Mebibytes(64) },
         Refusal::BadSize { size: Size::default() },
         Refusal::IllegalStep { machine, from: Goal::Defined, verb: Verb::Pause },
@@ -63,9 +66,11 @@ fn each_refusal_has_a_code_and_a_status() {
         404 unknown_image
         404 unknown_image
         404 unknown_key
+        404 unknown_host
         409 last_key
         409 name_taken
         409 image_in_use
+        409 host_in_use
         400 disk_too_small
         400 bad_size
         409 illegal_step

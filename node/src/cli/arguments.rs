@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::images;
+use protocol::manifest::OnPartition;
 use protocol::units::Mebibytes;
 
 use super::output::Format;
@@ -57,6 +58,9 @@ pub enum Noun {
     /// Who may use the site.
     #[command(subcommand)]
     Key(Key),
+    /// What the site's machines run on.
+    #[command(subcommand)]
+    Host(Host),
 }
 
 /// What can be done with the node on this machine.
@@ -209,6 +213,10 @@ pub struct Define {
     /// A site that it may run at; without any, every site may.
     #[arg(long = "site", value_name = "SITE")]
     pub sites: Vec<String>,
+    /// What becomes of it if it cannot be reached: 'fence', it is stopped and started elsewhere;
+    /// 'hold', it runs on and is never started elsewhere.
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub on_partition: OnPartition,
 }
 
 /// Machines that are to be led to a state.
@@ -282,6 +290,31 @@ impl From<Layout> for images::Format {
             Layout::Qcow2 => Self::Qcow2,
         }
     }
+}
+
+/// What can be done with hosts.
+#[derive(Debug, Subcommand)]
+pub enum Host {
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Put nothing new on one, and start its machines on others, as far as there is room: what
+    /// runs is ended there first, and starts with a fresh disk. Held, paused and suspended
+    /// machines stay.
+    Drain {
+        /// Which.
+        host: String,
+    },
+    /// Let machines be placed on a drained one again.
+    Enable {
+        /// Which.
+        host: String,
+    },
+    /// Forget one that is lost and will not come back: whatever was left on it counts as gone.
+    Rm {
+        /// Which.
+        host: String,
+    },
 }
 
 /// What can be done with keys.

@@ -1,6 +1,7 @@
 //! Which thing a person means: by name, by id, or by a part of the id.
 
 use super::error::Error;
+use crate::api::shapes::host::Host;
 use crate::api::shapes::image::Image;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::Machine;
@@ -103,6 +104,22 @@ impl Named for Image {
 
 impl Named for Key {
     const KIND: &'static str = "key";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+impl Named for Host {
+    const KIND: &'static str = "host";
 
     fn id(&self) -> &str {
         &self.id

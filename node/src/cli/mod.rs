@@ -13,6 +13,7 @@ pub mod output;
 mod console;
 mod find;
 mod follow;
+mod host;
 mod image;
 mod key;
 mod machine;
@@ -74,6 +75,7 @@ async fn run(noun: Noun, output: &mut Output<'_>) -> Result<(), Error> {
         Noun::Machine(verb) => machine::run(verb, &connect()?, output).await,
         Noun::Image(verb) => image::run(verb, &connect()?, output).await,
         Noun::Key(verb) => key::run(verb, &connect()?, output).await,
+        Noun::Host(verb) => host::run(verb, &connect()?, output).await,
     }
 }
 

@@ -9,6 +9,7 @@ use super::arguments::Site;
 use super::client::Client;
 use super::context::{self, Context};
 use super::error::Error;
+use super::host;
 use super::output::{Output, facts, since, table};
 use crate::api::secret::Secret;
 use crate::api::shapes::Moment;
@@ -116,21 +117,7 @@ pub(super) fn shown(site: &shapes::Site, now: Moment) -> String {
     told.push(("machines", inside.machines.to_string()));
     let mut text = facts(&told);
     text.push('\n');
-    text.push_str(&table(
-        &["HOST", "STATE", "CAPACITY", "PROMISED", "OWN", "FOREIGN", "HYPERVISOR"],
-        inside.hosts.iter().map(|host| {
-            let state = if host.trouble.is_empty() { "well" } else { host.trouble.as_str() };
-            vec![
-                host.name.clone(),
-                state.to_owned(),
-                host.capacity.to_string(),
-                host.promised.to_string(),
-                host.own_guests.to_string(),
-                host.foreign_guests.to_string(),
-                host.hypervisor.clone(),
-            ]
-        }),
-    ));
+    text.push_str(&host::listed(&inside.hosts, now));
     if !inside.refused.is_empty() {
         text.push('\n');
         text.push_str(&table(

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect;
 use protocol::machine::{Goal, State};
+use protocol::manifest::OnPartition;
 use protocol::site::state::{Mode, Role};
 use protocol::time::Timestamp;
 
@@ -14,7 +15,8 @@ use super::context::{self, Context};
 use super::error::{Error, Exit};
 use super::find::find;
 use super::output::{Format, Output, age, facts};
-use super::{key, machine, peer, service, site};
+use super::{host, key, machine, peer, service, site};
+use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
 use crate::api::shapes::problem::{Fault, Problem};
@@ -51,6 +53,7 @@ fn web(replica: u32, site: &str, state: State, reason: &str) -> Machine {
         image: "guest".to_owned(),
         image_id: "cd".repeat(32),
         size: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
+        on_partition: OnPartition::Fence,
         epoch: "1.1".to_owned(),
         address: (site == "alpha").then(|| "10.77.0.2".to_owned()),
         created: ago(3_700),
@@ -157,15 +160,17 @@ fn a_site_is_shown_to_its_operator() {
         tariff: tariff(),
         node: sites::Node { id: 1, is_leader: true, leader: Some(1), term: 2, index: 9 },
         inside: Some(sites::Inside {
-            hosts: vec![sites::Host {
+            hosts: vec![hosts::Host {
                 id: "019aaa00-0000-7000-8000-0000000000aa".to_owned(),
                 name: "alpha-1".to_owned(),
                 node: 1,
+                standing: hosts::Standing::Well,
                 hypervisor: "QEMU 7.2".to_owned(),
                 capacity: size,
                 promised: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
                 own_guests: 1,
                 foreign_guests: 0,
+                remains: 0,
                 trouble: String::new(),
                 since: ago(5),
             }],
@@ -191,12 +196,44 @@ fn a_site_is_shown_to_its_operator() {
         services  1
         machines  1
 
-        HOST     STATE  CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR
-        alpha-1  well   4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2
+        HOST     NODE  STATE  CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
+        alpha-1  1     well   4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    0000000000aa
 
         TURNED AWAY           ADDRESS                  CLAIMED   BY  REASON
         2026-11-22 07:30:07Z  /ip4/192.0.2.9/tcp/7401  efefefef  us  this site is no peer of ours
     "#]].assert_eq(&site::shown(&shown, ago(0)));
+}
+
+#[test]
+fn hosts_are_shown_with_what_stands_in_their_way() {
+    let size = Size { vcpus: 4, memory_mib: 2_048, disk_mib: 10_240 };
+    let host = |number: u32, standing, remains, trouble: &str| hosts::Host {
+        id: format!("019aaa00-0000-7000-8000-00000000000{number}"),
+        name: format!("alpha-{number}"),
+        node: 1,
+        standing,
+        hypervisor: "QEMU 7.2".to_owned(),
+        capacity: size,
+        promised: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
+        own_guests: 1,
+        foreign_guests: 0,
+        remains,
+        trouble: trouble.to_owned(),
+        since: ago(90),
+    };
+    let shown = [
+        host(1, hosts::Standing::Well, 0, ""),
+        host(2, hosts::Standing::Trouble, 0, "libvirtd does not answer"),
+        host(3, hosts::Standing::Drained, 0, ""),
+        host(4, hosts::Standing::Lost, 2, ""),
+    ];
+    expect![[r#"
+        HOST     NODE  STATE                             CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
+        alpha-1  1     well                              4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000001
+        alpha-2  1     libvirtd does not answer          4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000002
+        alpha-3  1     drained                           4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000003
+        alpha-4  1     lost 1m ago, 2 to be ended on it  4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000004
+    "#]].assert_eq(&host::listed(&shown, ago(0)));
 }
 
 #[test]

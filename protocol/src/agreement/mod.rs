@@ -11,6 +11,7 @@
 //!     Decline ---------------------------------->  the hold is let go
 //!     Order, Order, ... ------------------------>  the guest's goal
 //!     <--------------------------- Report, ...       what has become of it; the last one ends it
+//!     <--------------------------------- Lost        or what ran it is gone
 //! ```
 //!
 //! Each message is a signed statement in a numbered stream, delivered once and in order (see
@@ -33,6 +34,7 @@ use crate::hull::Hull;
 use crate::identity::Claim;
 use crate::ids::{CallId, HoldId, HullId, ImageId, MachineId, SiteId, TenantId};
 use crate::machine::{Goal, State};
+use crate::manifest::OnPartition;
 use crate::time::{Span, Timestamp};
 use crate::units::{Price, Size};
 
@@ -62,6 +64,8 @@ pub struct Terms {
     pub size: Size,
     /// What it starts from.
     pub image: ImageId,
+    /// What becomes of it if its home cannot be reached.
+    pub on_partition: OnPartition,
     /// What it costs.
     pub price: Price,
 }
@@ -77,6 +81,8 @@ pub struct Call {
     pub hull: Hull,
     /// What it starts from.
     pub image: ImageId,
+    /// What becomes of it if its home cannot be reached.
+    pub on_partition: OnPartition,
 }
 
 /// Why a seller makes no offer, or takes one back. Closed, so that a buyer can act on it.
@@ -193,6 +199,14 @@ pub enum Message {
     },
     /// Provider to home: where it is.
     Report(Report),
+    /// Provider to home: the machine is gone, because what ran it is, and there is no other place
+    /// for it here. The agreement ends.
+    Lost {
+        /// The machine.
+        machine: MachineId,
+        /// The home's part of its epoch.
+        epoch: u64,
+    },
 }
 
 impl Claim for Message {

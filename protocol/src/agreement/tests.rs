@@ -30,6 +30,7 @@ fn offer(number: u8, price: u64) -> Box<Offer> {
         hull: HullId::from_bytes([1; 32]),
         size: Size { vcpus: 1, memory: Mebibytes(1), disk: Mebibytes(1) },
         image: ImageId::from_bytes([2; 32]),
+        on_partition: OnPartition::Fence,
         price: Price { currency: Currency::EUR, hourly: Micros(price) },
     };
     let call = CallId::from_uuid(uuid::Uuid::from_u128(7));

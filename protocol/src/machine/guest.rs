@@ -126,6 +126,24 @@ impl Progress {
         }
     }
 
+    /// What may still run, and is to end: its machine was placed elsewhere.
+    #[must_use]
+    pub fn remains(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            goal: Goal::Destroyed,
+            phase: Phase::Started(Power::Running),
+            ..Self::new(epoch.home, Timestamp::default())
+        }
+    }
+
+    /// A guest that has been given room on another host, and nothing there yet. Its next start
+    /// has a higher epoch than any before.
+    #[must_use]
+    pub fn displaced(&self, now: Timestamp) -> Self {
+        Self { epoch: self.epoch, ..Self::new(self.epoch.home, now) }
+    }
+
     /// Turns towards another goal.
     pub fn order(&mut self, goal: Goal, now: Timestamp) {
         if self.goal == Goal::Destroyed {

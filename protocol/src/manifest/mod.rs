@@ -17,6 +17,7 @@
 mod fault;
 mod name;
 mod order;
+mod partition;
 mod problem;
 mod read;
 mod tree;
@@ -35,6 +36,7 @@ use crate::units::{Mebibytes, Size};
 
 pub use fault::{Fault, Faults, Place};
 pub use name::{ComponentName, Error as NameError, ImageName, ServiceName, SiteReference};
+pub use partition::{OnPartition, Unknown as UnknownPolicy};
 pub use problem::{Problem, Shape};
 
 /// The most bytes of a manifest: as many components as are allowed, with every key, take a tenth
@@ -83,6 +85,8 @@ pub struct Component {
     pub after: BTreeSet<ComponentName>,
     /// The sites that may run it; none given, any may.
     pub sites: Option<BTreeSet<SiteReference>>,
+    /// What becomes of a machine of it that cannot be reached.
+    pub on_partition: OnPartition,
 }
 
 /// The shape of a manifest, before its invariant is checked.
@@ -279,6 +283,9 @@ impl fmt::Display for Component {
         }
         if let Some(sites) = &self.sites {
             writeln!(f, "    place: {{ sites: [{}] }}", quoted(sites.iter()))?;
+        }
+        if self.on_partition != OnPartition::default() {
+            writeln!(f, "    on_partition: {}", self.on_partition)?;
         }
         Ok(())
     }

@@ -186,6 +186,16 @@ pub enum Problem {
         /// Each waits for the next, the last for the first.
         components: Vec<ComponentName>,
     },
+    /// A word where only a few are known.
+    #[error("'{text}' is not one of {}", known.join(", "))]
+    NoSuchChoice {
+        /// The word.
+        text: String,
+        /// The known one that it is close to.
+        similar: Option<String>,
+        /// All that are known.
+        known: &'static [&'static str],
+    },
     /// A list says the same twice.
     #[error("'{name}' is listed twice")]
     Repeated {
@@ -250,14 +260,18 @@ impl Problem {
                 "lower the replicas, or split it into several services".to_owned()
             }
             Self::UnknownComponent { similar: Some(similar), .. }
+            | Self::NoSuchChoice { similar: Some(similar), .. }
             | Self::NoSuchImage { similar: Some(similar), .. } => {
                 format!("did you mean {similar}?")
             }
             Self::UnknownComponent { similar: None, component } => {
                 format!("add {component} under components, or leave it out here")
             }
+            Self::NoSuchChoice { similar: None, known, .. } => {
+                format!("write one of {}", known.join(", "))
+            }
             Self::NoSuchImage { similar: None, .. } => {
-                "see the catalogue with 'reservoir image list'".to_owned()
+                "see the catalogue with 'reservoir image ls'".to_owned()
             }
             Self::AfterItself { .. } => "leave it out here".to_owned(),
             Self::Cycle { .. } => {

@@ -14,8 +14,8 @@ use super::name::{self, ComponentName, SiteReference};
 use super::problem::{Problem, Shape, excerpt, similar};
 use super::tree::{Node, Value};
 use super::{
-    COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, REPLICAS, SITES_MAX, VCPUS,
-    order, out_of_range, within,
+    COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
+    SITES_MAX, VCPUS, order, out_of_range, within,
 };
 use crate::units::{MalformedSize, Mebibytes, Size};
 
@@ -107,7 +107,8 @@ impl Reader {
         path: &str,
         after: &mut BTreeMap<ComponentName, Place>,
     ) -> Option<Component> {
-        const KEYS: &[&str] = &["image", "vcpus", "memory", "disk", "replicas", "after", "place"];
+        const KEYS: &[&str] =
+            &["image", "vcpus", "memory", "disk", "replicas", "after", "place", "on_partition"];
         let fields = self.fields(entry.value, entry.place, path, KEYS)?;
         let image = self.name(&fields, "image");
         let vcpus = self.required(&fields, "vcpus", Shape::Number);
@@ -125,13 +126,32 @@ impl Reader {
             Some(node) => Some(self.sites(node, &format!("{path}.place"))?),
             None => None,
         };
+        let on_partition = match fields.values.get("on_partition") {
+            Some(node) => self.on_partition(node, &format!("{path}.on_partition")),
+            None => Some(OnPartition::default()),
+        };
         Some(Component {
             image: image?,
             size: Size { vcpus: vcpus?, memory: memory?, disk: disk? },
             replicas: replicas?,
             after: after.keys().cloned().collect(),
             sites,
+            on_partition: on_partition?,
         })
+    }
+
+    fn on_partition(&mut self, node: &Node, path: &str) -> Option<OnPartition> {
+        const KNOWN: &[&str] = &[OnPartition::Fence.as_str(), OnPartition::Hold.as_str()];
+        let Value::Text(text) = &node.value else {
+            self.wrong_type(node, path, Shape::Name);
+            return None;
+        };
+        let chosen = text.parse::<OnPartition>().map_err(|_| Problem::NoSuchChoice {
+            text: excerpt(text),
+            similar: similar(text, KNOWN.iter().copied()),
+            known: KNOWN,
+        });
+        self.told(node.place, path, chosen)
     }
 
     fn sites(&mut self, node: &Node, path: &str) -> Option<BTreeSet<SiteReference>> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Site;
-use super::state::{Node, Place};
+use super::state::{Lodging, Node, Place};
 use crate::ids::{HoldId, HostId, MachineId, MachineName};
 use crate::membership::Standing;
 
@@ -17,6 +17,10 @@ pub enum Violation {
     Oversold(HostId),
     /// Two guests or holds share a slot, and so a uid and an address.
     SharedSlot(HostId, u32),
+    /// What is counted as promised on a host is not what is promised there.
+    Miscounted(HostId),
+    /// A guest on a host and, on the same one, remains of it.
+    LeftWhereItRuns(MachineName),
     /// A guest or hold on a host that does not exist.
     NoSuchHost(HostId),
     /// A machine is said to be here and there is no guest, or the other way round.
@@ -73,10 +77,19 @@ impl Site {
             load.1 += hull.memory_max.0;
             load.2 += hull.disks.iter().map(|disk| disk.size.0).sum::<u64>();
         }
+        for ((host, _), remains) in self.remains.iter() {
+            if !slots.insert(Lodging { host: *host, slot: remains.slot }) {
+                found.push(Violation::SharedSlot(*host, remains.slot));
+            }
+        }
         for (id, load) in loads {
             match self.hosts.get(&id) {
                 None => found.push(Violation::NoSuchHost(id)),
                 Some(host) => {
+                    let promised = self.promised_on(id);
+                    if load != (u64::from(promised.vcpus), promised.memory.0, promised.disk.0) {
+                        found.push(Violation::Miscounted(id));
+                    }
                     let capacity = host.capacity;
                     if load.0 > u64::from(capacity.vcpus)
                         || load.1 > capacity.memory.0
@@ -92,6 +105,9 @@ impl Site {
     fn judge_guests(&self, found: &mut Vec<Violation>) {
         let me = self.me();
         for (name, guest) in self.guests.iter() {
+            if self.remains.get(&(guest.lodging.host, *name)).is_some() {
+                found.push(Violation::LeftWhereItRuns(*name));
+            }
             if name.home == me {
                 let here = self.machines.get(&name.machine).is_some_and(
                     |row| matches!(row.place, Place::Here(host) if host == guest.lodging.host),
@@ -133,6 +149,7 @@ impl Site {
                 Place::Here(_)
                 | Place::Sought { .. }
                 | Place::Nowhere
+                | Place::Postponed
                 | Place::Held(_)
                 | Place::Accepted(_) => {}
             }

@@ -14,7 +14,7 @@ use crate::ids::{
 use crate::images::Image;
 use crate::machine::guest::Seen;
 use crate::machine::{Goal, Verb};
-use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::membership::Standing;
 use crate::names::Label;
 use crate::time::Timestamp;
@@ -77,6 +77,27 @@ pub enum Command {
         host: HostId,
         /// How it is.
         described: Described,
+    },
+    /// A host's lease has run out: no guest that the fence stops runs there.
+    HostEnded {
+        /// The host.
+        host: HostId,
+    },
+    /// A host whose lease had run out asks for one again.
+    HostBack {
+        /// The host.
+        host: HostId,
+    },
+    /// The session with a provider has run out: no machine of this site that the fence stops runs
+    /// there.
+    PeerEnded {
+        /// The provider.
+        peer: SiteId,
+    },
+    /// A provider whose session had run out asks for one again.
+    PeerBack {
+        /// The provider.
+        peer: SiteId,
     },
     /// A host has seen something new of its guests.
     Observe {
@@ -174,6 +195,8 @@ pub enum TenantAsk {
         size: Size,
         /// The sites it may run at; none given, any may.
         sites: Option<BTreeSet<SiteReference>>,
+        /// What becomes of it if it cannot be reached.
+        on_partition: OnPartition,
     },
     /// Lead a machine to another state (the deck's `VEEUpdate`).
     Update {
@@ -228,6 +251,26 @@ pub enum OperatorAsk {
     RemoveNode {
         /// The node.
         node: NodeId,
+    },
+    /// Have a host emptied, and put nothing new on it.
+    DrainHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Let machines be placed on a drained host again.
+    EnableHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Forget a host that will not come back.
+    ForgetHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Buy nothing more at a peer, and have what it runs for this site ended and placed elsewhere.
+    DrainPeer {
+        /// The peer.
+        peer: SiteId,
     },
 }
 
@@ -312,6 +355,23 @@ pub enum Refusal {
     UnknownImageId {
         /// The image.
         image: ImageId,
+    },
+    /// No such host.
+    #[error("there is no host {host}; 'reservoir host ls' lists those there are")]
+    UnknownHost {
+        /// The host.
+        host: HostId,
+    },
+    /// The host is not lost, or has guests still.
+    #[error(
+        "host {host} cannot be forgotten while it may run guests, and it has {guests}: switch it \
+         off and wait for its lease to end; destroy what is held there"
+    )]
+    HostInUse {
+        /// The host.
+        host: HostId,
+        /// How many guests it has.
+        guests: usize,
     },
     /// No such key.
     #[error("there is no key {key}; 'reservoir key ls' lists those there are")]

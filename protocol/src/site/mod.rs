@@ -25,6 +25,7 @@
 mod apply;
 pub mod check;
 pub mod command;
+mod occupancy;
 mod query;
 pub mod state;
 #[cfg(test)]
@@ -43,8 +44,10 @@ pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
     Agreement, Guest, Hold, Host, Invitation, Key, Machine, Node, Owed, Peer, Profile, Registered,
-    Service, Tenant,
+    Remains, Service, Tenant, Timer,
 };
+
+use occupancy::Occupancy;
 
 /// The most machines of one site's tenants: what one node's memory holds with ease at some
 /// kilobytes each.
@@ -105,6 +108,10 @@ pub struct Site {
     nodes: Table<NodeId, Node>,
     /// By the BLAKE3 digest of an invitation's secret.
     invitations: Table<[u8; 32], Invitation>,
+    remains: Table<(HostId, MachineName), Remains>,
+    timers: Table<(Timestamp, MachineId), Timer>,
+    /// Counted from the tables; no table itself.
+    occupancy: Occupancy,
 }
 
 /// Calls a macro with every table, so that none is forgotten in one of the places that name all.
@@ -127,7 +134,9 @@ macro_rules! with_tables {
             agreements,
             requests,
             nodes,
-            invitations
+            invitations,
+            remains,
+            timers
         )
     };
 }
@@ -151,6 +160,9 @@ impl Default for Site {
             requests: Table::new(14),
             nodes: Table::new(15),
             invitations: Table::new(16),
+            remains: Table::new(17),
+            timers: Table::new(18),
+            occupancy: Occupancy::default(),
         }
     }
 }
@@ -172,6 +184,7 @@ impl Replicated for Site {
             }
             with_tables!(site, load);
         }
+        site.count_occupancy();
         Ok(site)
     }
 

@@ -15,7 +15,7 @@ use crate::ids::{
 use crate::images::Image;
 use crate::machine::guest::Progress;
 use crate::machine::{Goal, State};
-use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::membership::Standing;
 use crate::names::Label;
 use crate::time::Timestamp;
@@ -86,6 +86,10 @@ pub struct Host {
     pub trouble: String,
     /// Since when it is well, or in trouble.
     pub since: Timestamp,
+    /// Whether it is to be empty: nothing new is placed on it.
+    pub drained: bool,
+    /// Since when its lease cannot be held any more; none while it may be.
+    pub ended: Option<Timestamp>,
 }
 
 /// Who submits services.
@@ -146,6 +150,9 @@ pub struct Peer {
     pub next: u64,
     /// The number of the last message from it that was taken up.
     pub taken: u64,
+    /// Since when the session in which it runs machines for this site cannot be held any more;
+    /// none while it may be.
+    pub ended: Option<Timestamp>,
 }
 
 /// A message owed to a peer until the peer has acknowledged it.
@@ -221,6 +228,8 @@ pub enum Place {
     Held(Box<Offer>),
     /// The offer has been accepted, and the peer's word is awaited.
     Accepted(Box<Offer>),
+    /// None found for a machine that has lost the one it had: looked for again in a while.
+    Postponed,
     /// On a host of this site.
     Here(HostId),
     /// At a peer.
@@ -230,6 +239,26 @@ pub enum Place {
         /// The agreement.
         agreement: HoldId,
     },
+}
+
+/// Whether a machine keeps the place it has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Displacement {
+    /// It does.
+    None,
+    /// It is being ended where it is, to be placed elsewhere.
+    Leaving,
+    /// It has lost it, and is sought another until it has one.
+    Lost,
+}
+
+/// What is done when the time has come that stands beside it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Timer {
+    /// A place is looked for again.
+    Seek,
+    /// The word on the offer that was accepted is not waited for any longer.
+    Word(HoldId),
 }
 
 /// What is known of a machine's guest.
@@ -271,6 +300,8 @@ pub struct Machine {
     pub image: ImageId,
     /// The sites it may run at; none given, any may.
     pub sites: Option<BTreeSet<SiteReference>>,
+    /// What becomes of it if it cannot be reached.
+    pub on_partition: OnPartition,
     /// Where it should be.
     pub goal: Goal,
     /// The home's part of its epoch: how often it has been placed.
@@ -285,6 +316,8 @@ pub struct Machine {
     pub ended: Option<Timestamp>,
     /// How often an accepted offer turned out to have lapsed.
     pub lapses: u8,
+    /// Whether it keeps its place.
+    pub displacement: Displacement,
 }
 
 impl Machine {
@@ -293,7 +326,9 @@ impl Machine {
     pub const fn state(&self) -> State {
         match (&self.place, self.sight.state) {
             (_, state @ (State::Failed | State::Destroyed)) => state,
-            (Place::Sought { .. } | Place::Held(_) | Place::Accepted(_), _) => State::Placing,
+            (Place::Sought { .. } | Place::Postponed | Place::Held(_) | Place::Accepted(_), _) => {
+                State::Placing
+            }
             (Place::Nowhere | Place::Here(_) | Place::There { .. }, state) => state,
         }
     }
@@ -337,12 +372,38 @@ pub struct Guest {
     pub hull: Hull,
     /// What it starts from.
     pub image: ImageId,
+    /// What becomes of it if its home or its host cannot be reached.
+    pub on_partition: OnPartition,
     /// Where it is.
     pub lodging: Lodging,
     /// How far it is.
     pub progress: Progress,
     /// What its home was told last.
     pub told: Option<Report>,
+    /// Where it should be led on another host, while it is ended on this one.
+    pub leaving: Option<Goal>,
+}
+
+impl Guest {
+    /// Where its home wants it.
+    #[must_use]
+    pub fn wanted(&self) -> Goal {
+        self.leaving.unwrap_or(self.progress.goal)
+    }
+}
+
+/// What may still be on a host of a machine that was placed elsewhere when the host was out of
+/// reach. It ends, and its disks go, as soon as the host is back.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Remains {
+    /// What the guest saw.
+    pub hull: Hull,
+    /// What it started from.
+    pub image: ImageId,
+    /// Its number on the host.
+    pub slot: u32,
+    /// Its last start there.
+    pub epoch: Epoch,
 }
 
 /// An agreement, with the other side's signatures under it.

@@ -71,7 +71,7 @@ impl World {
             Place::Nowhere => {
                 return (row.goal != Goal::Defined).then_some("it has no place");
             }
-            Place::Sought { .. } | Place::Held(_) | Place::Accepted(_) => {
+            Place::Sought { .. } | Place::Postponed | Place::Held(_) | Place::Accepted(_) => {
                 return Some("a place is sought for it");
             }
             Place::Here(_) => member,
@@ -129,7 +129,11 @@ impl World {
             match row.place {
                 Place::Here(_) => self.census.machines_here += 1,
                 Place::There { .. } => self.census.machines_there += 1,
-                Place::Nowhere | Place::Sought { .. } | Place::Held(_) | Place::Accepted(_) => {}
+                Place::Nowhere
+                | Place::Sought { .. }
+                | Place::Postponed
+                | Place::Held(_)
+                | Place::Accepted(_) => {}
             }
         }
     }
@@ -141,6 +145,7 @@ fn in_short(row: &Machine) -> String {
     let place = match place {
         Place::Nowhere => "nowhere",
         Place::Sought { .. } => "sought",
+        Place::Postponed => "postponed",
         Place::Held(_) => "held",
         Place::Accepted(_) => "accepted",
         Place::Here(_) => "here",

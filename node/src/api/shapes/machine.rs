@@ -1,6 +1,7 @@
 //! Machines, as the interface says them.
 
 use protocol::machine::{Goal, State};
+use protocol::manifest::OnPartition;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, Size};
@@ -59,6 +60,8 @@ pub struct Machine {
     pub image_id: String,
     /// What it takes.
     pub size: Size,
+    /// What becomes of it if it cannot be reached.
+    pub on_partition: OnPartition,
     /// Which start this is: the home's count, a dot, the provider's.
     pub epoch: String,
     /// Its IPv4 address on its host's bridge, if that is known.
@@ -94,4 +97,7 @@ pub struct New {
     /// The sites it may run at, by name or id; none given, any may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<String>,
+    /// What becomes of it if it cannot be reached; none given, it is fenced.
+    #[serde(default)]
+    pub on_partition: OnPartition,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::host::Host;
 use super::{Moment, Size, Tariff};
 
 /// A site.
@@ -50,31 +51,6 @@ pub struct Inside {
     pub machines: usize,
     /// Who was turned away at the gate lately, the latest last.
     pub refused: Vec<Refused>,
-}
-
-/// A host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Host {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// The node that speaks for it.
-    pub node: u64,
-    /// What its hypervisor calls itself.
-    pub hypervisor: String,
-    /// What it has to give.
-    pub capacity: Size,
-    /// What of it has been promised.
-    pub promised: Size,
-    /// How many machines of own tenants have a place on it.
-    pub own_guests: usize,
-    /// How many machines of other sites have.
-    pub foreign_guests: usize,
-    /// Why nothing new can be placed on it; empty if it is well.
-    pub trouble: String,
-    /// Since when it is well, or in trouble.
-    pub since: Moment,
 }
 
 /// Somebody who was turned away.

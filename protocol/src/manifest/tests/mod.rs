@@ -33,6 +33,7 @@ components:
     replicas: 3
     after: [database]
     place: { sites: [alpha, beta.example.org] }
+    on_partition: hold
 "#,
     );
     expect![[r#"
@@ -60,6 +61,7 @@ components:
                             "beta.example.org",
                         },
                     ),
+                    on_partition: Hold,
                 },
                 "database": Component {
                     image: "guest",
@@ -75,6 +77,7 @@ components:
                     replicas: 1,
                     after: {},
                     sites: None,
+                    on_partition: Fence,
                 },
             },
         }

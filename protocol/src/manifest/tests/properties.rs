@@ -3,6 +3,7 @@
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 
@@ -24,10 +25,19 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
     let sites = btree_set("[A-Za-z0-9._-]{1,64}", 1..4).prop_map(|sites| {
         sites.iter().map(|site| site.parse::<SiteReference>().unwrap()).collect()
     });
-    (size, 1_u32..=64, "[A-Za-z0-9._:/+@-]{1,64}", option::of(sites), vec(any::<bool>(), 12))
-        .prop_map(|(size, replicas, image, sites, after)| {
+    let policy = select(&OnPartition::ALL[..]);
+    (
+        size,
+        1_u32..=64,
+        "[A-Za-z0-9._:/+@-]{1,64}",
+        option::of(sites),
+        policy,
+        vec(any::<bool>(), 12),
+    )
+        .prop_map(|(size, replicas, image, sites, on_partition, waits)| {
             let image = image.parse().unwrap();
-            (Component { image, size, replicas, after: BTreeSet::new(), sites }, after)
+            let after = BTreeSet::new();
+            (Component { image, size, replicas, after, sites, on_partition }, waits)
         })
 }
 
@@ -55,7 +65,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
 /// Texts that go deeper into the reader than arbitrary bytes: the example with pieces of YAML
 /// put into it.
 fn mangled() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec![
+    let piece = select(vec![
         "\n",
         "  ",
         "\t",

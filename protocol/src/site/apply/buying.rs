@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::super::command::Outcome;
-use super::super::state::{Agreement, Place};
+use super::super::state::{Agreement, Displacement, Peer, Place, Timer};
 use super::super::{OUTBOX_MAX, Site, Turn};
+use super::displacing::WORD_AWAITED;
 use crate::agreement::buyer::{Asking, Offer};
 use crate::agreement::{Acceptance, Call, Message, Refusal, Report};
 use crate::identity::Verified;
 use crate::ids::{CallId, HoldId, MachineId, SiteId};
+use crate::machine::Goal;
 use crate::machine::guest::readable;
 
 /// How often a machine is sought anew because the offer it had accepted had lapsed.
@@ -40,7 +42,13 @@ impl Site {
         let call = CallId::from_uuid(turn.mint.uuid());
         let Some(row) = self.machines.get_mut(&machine) else { return Outcome::Done };
         row.place = Place::Sought { call: Some(call), refused };
-        let question = Call { call, tenant: row.tenant, hull: row.hull.clone(), image: row.image };
+        let question = Call {
+            call,
+            tenant: row.tenant,
+            hull: row.hull.clone(),
+            image: row.image,
+            on_partition: row.on_partition,
+        };
         self.calls.insert(call, Asking::new(machine, &asked, last, turn.now));
         for site in asked {
             self.owe(site, Message::Call(Box::new(question.clone())), turn);
@@ -49,7 +57,8 @@ impl Site {
     }
 
     fn may_ask(&self, site: SiteId) -> bool {
-        self.peers.get(&site).is_some_and(|peer| peer.buys_from) && self.owed_to(site) < OUTBOX_MAX
+        let able = |peer: &Peer| peer.buys_from && peer.ended.is_none();
+        self.peers.get(&site).is_some_and(able) && self.owed_to(site) < OUTBOX_MAX
     }
 
     /// A seller makes an offer. One that nobody waits for any more is declined, so that its room
@@ -65,6 +74,7 @@ impl Site {
                 && offer.terms.hull == row.hull.id()
                 && offer.terms.size == row.hull.size()
                 && offer.terms.image == row.image
+                && offer.terms.on_partition == row.on_partition
         });
         let spare = match asking {
             Some(asking) if fits => asking.offered(offer).err(),
@@ -150,6 +160,7 @@ impl Site {
         let (site, hold, terms) = (offer.site, offer.hold, offer.terms.clone());
         let message = Message::Accept(Acceptance { hold, terms, epoch: row.epoch });
         row.place = Place::Accepted(offer);
+        self.timers.insert((turn.now + WORD_AWAITED, machine), Timer::Word(hold));
         self.owe(site, message, turn);
     }
 
@@ -172,6 +183,7 @@ impl Site {
         self.agreements.insert(hold, agreement);
         if let Some(row) = self.machines.get_mut(&machine) {
             row.place = Place::There { site: from, agreement: hold };
+            row.displacement = Displacement::None;
         }
         self.placed(&[machine], turn);
     }
@@ -225,10 +237,18 @@ impl Site {
         let (goal, epoch) = (row.goal, row.epoch);
         match row.place {
             Place::Here(_) => self.order_guest(self.own_guest(machine), goal, turn),
+            // It is being ended there; where it goes next, its goal is followed.
+            Place::There { .. }
+                if row.displacement == Displacement::Leaving && goal != Goal::Destroyed => {}
+            Place::There { site, .. } if self.is_ended(site) => self.recall(machine, turn),
             Place::There { site, .. } => {
                 self.owe(site, Message::Order { machine, epoch, goal }, turn);
             }
-            Place::Nowhere | Place::Sought { .. } | Place::Held(_) | Place::Accepted(_) => {}
+            Place::Nowhere
+            | Place::Sought { .. }
+            | Place::Postponed
+            | Place::Held(_)
+            | Place::Accepted(_) => {}
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::state::{Guest, Machine, Mode, Place, Stage};
+use super::super::state::{Displacement, Guest, Machine, Mode, Place, Stage};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Refusal, Report};
 use crate::ids::{MachineId, ServiceId, SiteId};
@@ -40,17 +40,20 @@ impl Site {
             let Some(row) = self.machines.get_mut(machine) else { continue };
             row.epoch += 1;
             row.place = Place::Here(*host);
+            row.displacement = Displacement::None;
             let guest = Guest {
                 tenant: row.tenant,
                 agreement: None,
                 hull: row.hull.clone(),
                 image: row.image,
+                on_partition: row.on_partition,
                 lodging,
                 progress: Progress::new(row.epoch, turn.now),
                 told: None,
+                leaving: None,
             };
             let name = self.own_guest(*machine);
-            self.guests.insert(name, guest);
+            self.insert_guest(name, guest);
         }
         let placed: Vec<MachineId> = plan.here.iter().map(|(machine, _)| *machine).collect();
         self.placed(&placed, turn);
@@ -108,6 +111,10 @@ impl Site {
             self.vanish(machine, turn);
             return;
         }
+        if row.displacement == Displacement::Lost {
+            self.postpone(machine, reason, turn);
+            return;
+        }
         row.place = Place::Nowhere;
         fail(row, reason, turn);
         if let Some((service, _)) = self.service_of(machine) {
@@ -139,7 +146,11 @@ impl Site {
             return;
         }
         if report.state == State::Destroyed {
-            self.vanish(machine, turn);
+            if row.displacement == Displacement::Leaving {
+                self.place_anew(machine, turn);
+            } else {
+                self.vanish(machine, turn);
+            }
             return;
         }
         if row.goal == Goal::Destroyed {
@@ -271,7 +282,9 @@ impl Site {
         let Some(row) = self.machines.get_mut(&machine) else { return };
         row.goal = Goal::Destroyed;
         match &row.place {
-            Place::Nowhere | Place::Sought { .. } => self.vanish(machine, turn),
+            Place::Nowhere | Place::Sought { .. } | Place::Postponed => {
+                self.vanish(machine, turn);
+            }
             Place::Held(offer) => {
                 let (site, hold) = (offer.site, offer.hold);
                 self.owe(site, Message::Decline { hold }, turn);

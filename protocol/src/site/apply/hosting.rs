@@ -1,14 +1,12 @@
 //! Hosts and guests: what runs here, and what its home is told of it.
 
-use std::collections::BTreeMap;
-
 use super::super::command::{Described, Observation, Outcome, Refusal};
 use super::super::state::{Guest, Host, guest_name};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Report};
 use crate::ids::{HostId, MachineName};
 use crate::machine::Goal;
-use crate::machine::guest::Phase;
+use crate::machine::guest::{Phase, Seen};
 use crate::placement::Room;
 use crate::units::Size;
 
@@ -24,41 +22,36 @@ impl Site {
         if !self.stays(node) {
             return Err(Refusal::UnknownNode { node });
         }
-        let since = match self.hosts.get(&host) {
+        let known = self.hosts.get(&host);
+        let since = match known {
             Some(known) if known.trouble == trouble => known.since,
-            _ => turn.now,
+            Some(_) | None => turn.now,
         };
-        self.hosts.insert(host, Host { node, name, capacity, hypervisor, trouble, since });
+        let (drained, ended) = known.map_or((false, None), |it| (it.drained, it.ended));
+        let row = Host { node, name, capacity, hypervisor, trouble, since, drained, ended };
+        self.hosts.insert(host, row);
         Ok(Outcome::Done)
     }
 
-    /// What is left on each host that takes machines.
+    /// What is left on each host that takes machines. One on which something is left of machines
+    /// that were placed elsewhere takes none before that is gone: they could be the same ones.
     pub(in crate::site) fn rooms(&self) -> Vec<Room> {
-        let mut promised: BTreeMap<HostId, Size> = BTreeMap::new();
-        for (host, size) in self.promises() {
-            let sum = promised.entry(host).or_default();
-            *sum = sum.plus(size);
-        }
-        let takes = |host: &Host| host.trouble.is_empty() && self.stays(host.node);
-        self.hosts
-            .iter()
-            .filter(|(_, host)| takes(host))
-            .map(|(id, host)| {
-                let promised = promised.get(id).copied().unwrap_or_default();
-                Room { host: *id, free: host.capacity.minus(promised) }
-            })
+        let takes = |id: &HostId, host: &Host| {
+            host.trouble.is_empty()
+                && !host.drained
+                && host.ended.is_none()
+                && self.stays(host.node)
+                && self.occupancy.on(*id).is_none_or(|occupied| occupied.remains.is_empty())
+        };
+        let rooms = self.hosts.iter().filter(|(id, host)| takes(id, host));
+        rooms
+            .map(|(id, host)| Room { host: *id, free: host.capacity.minus(self.promised_on(*id)) })
             .collect()
     }
 
     /// What has been promised on a host: to guests, and by holds.
     pub(in crate::site) fn promised_on(&self, host: HostId) -> Size {
-        let here = self.promises().filter(|(there, _)| *there == host);
-        here.fold(Size::default(), |sum, (_, size)| sum.plus(size))
-    }
-
-    fn promises(&self) -> impl Iterator<Item = (HostId, Size)> {
-        let guests = self.guests.iter().map(|(_, guest)| (guest.lodging.host, guest.hull.size()));
-        guests.chain(self.holds.iter().map(|(_, hold)| (hold.lodging.host, hold.hull.size())))
+        self.occupancy.on(host).map_or_else(Size::default, |occupied| occupied.promised)
     }
 
     /// A host has seen something new of its guests.
@@ -70,6 +63,12 @@ impl Site {
     ) -> Outcome {
         for observation in observations {
             let name = observation.guest;
+            if self.remains.get(&(host, name)).is_some() {
+                if observation.seen == Seen::Released {
+                    self.remove_remains(host, name);
+                }
+                continue;
+            }
             let Some(guest) = self.guests.get_mut(&name) else { continue };
             if guest.lodging.host == host {
                 guest.progress.observe(observation.epoch, &observation.seen, turn.now);
@@ -82,13 +81,29 @@ impl Site {
     /// Turns a guest towards another goal.
     pub(super) fn order_guest(&mut self, name: MachineName, goal: Goal, turn: &mut Turn) {
         let Some(guest) = self.guests.get_mut(&name) else { return };
-        guest.progress.order(goal, turn.now);
+        match (&mut guest.leaving, goal) {
+            (leaving @ Some(_), Goal::Destroyed) => *leaving = None,
+            (Some(resumed), _) => *resumed = goal,
+            (None, _) => guest.progress.order(goal, turn.now),
+        }
+        let host = guest.lodging.host;
         self.guest_changed(name, turn);
+        if self.hosts.get(&host).is_some_and(|row| row.ended.is_some()) {
+            self.rescue(name, turn);
+        }
     }
 
     /// Tells a guest's home what has become of it, if that is news; if the home is this site,
     /// the machine's row learns it at once.
-    fn guest_changed(&mut self, name: MachineName, turn: &mut Turn) {
+    pub(super) fn guest_changed(&mut self, name: MachineName, turn: &mut Turn) {
+        let left =
+            |guest: &Guest| guest.leaving.is_some() && guest.progress.phase == Phase::Released;
+        if self.guests.get(&name).is_some_and(left) {
+            if let Some(guest) = self.remove_guest(name) {
+                self.resettle(name, guest, turn);
+            }
+            return;
+        }
         if let Some(report) = self.news_of(name) {
             if name.home == self.me() {
                 self.sighted(&report, turn);
@@ -122,10 +137,8 @@ impl Site {
             return;
         }
         let agreement = guest.agreement;
-        self.guests.remove(&name);
-        if let Some(agreement) = agreement.and_then(|id| self.agreements.get_mut(&id)) {
-            agreement.ended = Some(turn.now);
-        }
+        self.remove_guest(name);
+        self.end_agreement(agreement, turn);
     }
 
     /// The name of a guest that is at home here.

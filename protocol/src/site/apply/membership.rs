@@ -154,7 +154,7 @@ impl Site {
             let hosts: Vec<HostId> =
                 self.hosts.iter().filter(|(_, row)| row.node == id).map(|(id, _)| *id).collect();
             for host in hosts {
-                self.hosts.remove(&host);
+                self.strike_host(host);
             }
         }
         Outcome::Done

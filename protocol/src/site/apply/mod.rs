@@ -2,10 +2,12 @@
 
 mod buying;
 mod deployment;
+mod displacing;
 mod hosting;
 mod membership;
 mod operator;
 mod peers;
+mod repair;
 mod selling;
 mod tenant;
 mod tidying;
@@ -44,6 +46,10 @@ impl Site {
             Command::Join { digest, contact } => self.join(*digest, contact, turn),
             Command::Left { node } => Ok(self.left(*node)),
             Command::Host { host, described } => self.describe_host(*host, described, turn),
+            Command::HostEnded { host } => Ok(self.host_ended(*host, turn)),
+            Command::HostBack { host } => Ok(self.host_back(*host, turn)),
+            Command::PeerEnded { peer } => Ok(self.peer_ended(*peer, turn)),
+            Command::PeerBack { peer } => Ok(self.peer_back(*peer)),
             Command::Observe { host, observations } => Ok(self.observe(*host, observations, turn)),
             Command::Seek { machine, sites, last } => Ok(self.seek(*machine, sites, *last, turn)),
             Command::Receive { messages } => self.receive(messages, turn),
@@ -79,6 +85,7 @@ impl Site {
     pub(super) fn pass_deadlines(&mut self, turn: &mut Turn) {
         self.let_holds_go(turn);
         self.close_calls(turn);
+        self.ring_timers(turn);
     }
 
     /// When the next deadline passes, if there is any.
@@ -86,7 +93,8 @@ impl Site {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let holds = self.holds.iter().map(|(_, hold)| hold.expires);
         let calls = self.calls.iter().map(|(_, asking)| asking.deadline);
-        holds.chain(calls).min()
+        let timer = self.timers.iter().next().map(|((at, _), _)| *at);
+        holds.chain(calls).chain(timer).min()
     }
 
     fn take_up(&mut self, from: SiteId, message: &Verified<Message>, turn: &mut Turn) {
@@ -108,6 +116,7 @@ impl Site {
                 self.ordered(from, *machine, *epoch, *goal, turn);
             }
             Message::Report(report) => self.reported(from, report, turn),
+            Message::Lost { machine, epoch } => self.lost(from, *machine, *epoch, turn),
         }
     }
 }

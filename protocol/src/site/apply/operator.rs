@@ -1,4 +1,4 @@
-//! What operators ask: keys, tenants, images.
+//! What operators ask: keys, tenants, images, hosts.
 
 use super::super::command::{OperatorAsk, Outcome, Refusal};
 use super::super::state::{Key, Place, Registered, Role, Tenant};
@@ -25,6 +25,10 @@ impl Site {
                 self.invite(*digest, name.as_ref(), *standing, turn)
             }
             OperatorAsk::RemoveNode { node } => self.remove_node(*node, turn),
+            OperatorAsk::DrainHost { host } => self.drain_host(*host, turn),
+            OperatorAsk::EnableHost { host } => self.enable_host(*host),
+            OperatorAsk::ForgetHost { host } => self.forget_host(*host),
+            OperatorAsk::DrainPeer { peer } => self.drain_peer(*peer, turn),
         }
     }
 

@@ -47,6 +47,7 @@ impl Site {
         for entry in configure.peers.iter().filter(|entry| entry.site != configure.site) {
             let (next, taken) =
                 self.peers.get(&entry.site).map_or((1, 0), |peer| (peer.next, peer.taken));
+            let ended = self.peers.get(&entry.site).and_then(|peer| peer.ended);
             let peer = Peer {
                 name: entry.name.clone(),
                 sells_to: entry.sells_to,
@@ -54,6 +55,7 @@ impl Site {
                 wanted: true,
                 next,
                 taken,
+                ended,
             };
             self.peers.insert(entry.site, peer);
         }

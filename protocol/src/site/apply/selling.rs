@@ -66,6 +66,7 @@ impl Site {
             hull: hull.id(),
             size,
             image: call.image,
+            on_partition: call.on_partition,
             price: Price { currency: tariff.currency, hourly: tariff.hourly(size) },
         };
         let id = HoldId::from_uuid(turn.mint.uuid());
@@ -77,22 +78,15 @@ impl Site {
             lodging: self.lodging(host),
             expires: turn.now + HOLD,
         };
-        self.holds.insert(id, hold);
+        self.insert_hold(id, hold);
         Ok((id, terms))
     }
 
     /// A place on `host` with the lowest number that nothing else there has.
     pub(super) fn lodging(&self, host: HostId) -> Lodging {
-        let taken: std::collections::BTreeSet<u32> =
-            self.lodgings().filter(|lodging| lodging.host == host).map(|it| it.slot).collect();
-        let slot =
-            (0..).find(|slot| !taken.contains(slot)).expect("there are more slots than guests");
+        let taken = |slot: &u32| self.occupancy.on(host).is_some_and(|it| it.slots.contains(slot));
+        let slot = (0..).find(|slot| !taken(slot)).expect("there are more slots than guests");
         Lodging { host, slot }
-    }
-
-    fn lodgings(&self) -> impl Iterator<Item = Lodging> {
-        let guests = self.guests.iter().map(|(_, guest)| guest.lodging);
-        guests.chain(self.holds.iter().map(|(_, hold)| hold.lodging))
     }
 
     /// The buyer takes an offer.
@@ -114,17 +108,19 @@ impl Site {
             self.owe(from, answer, turn);
             return;
         }
-        let Some(held) = self.holds.remove(&hold) else { return };
+        let Some(held) = self.remove_hold(hold) else { return };
         let guest = Guest {
             tenant: held.tenant,
             agreement: Some(hold),
             hull: held.hull,
             image: held.terms.image,
+            on_partition: held.terms.on_partition,
             lodging: held.lodging,
             progress: Progress::new(epoch, turn.now),
             told: None,
+            leaving: None,
         };
-        self.guests.insert(name, guest);
+        self.insert_guest(name, guest);
         let agreement = Agreement {
             terms: held.terms,
             since: turn.now,
@@ -138,7 +134,7 @@ impl Site {
     /// The buyer does not take an offer.
     pub(super) fn declined(&mut self, from: SiteId, hold: HoldId) {
         if self.holds.get(&hold).is_some_and(|held| held.buyer == from) {
-            self.holds.remove(&hold);
+            self.remove_hold(hold);
         }
     }
 
@@ -168,7 +164,7 @@ impl Site {
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
-            self.holds.remove(&id);
+            self.remove_hold(id);
         }
     }
 }

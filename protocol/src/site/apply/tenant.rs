@@ -3,14 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::command::{Outcome, Refusal, TenantAsk};
-use super::super::state::{Machine, Membership, Mode, Place, Service, Sight, Stage};
+use super::super::state::{Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage};
 use super::super::{MACHINES_MAX, MTU, SERVICES_MAX, Site, Turn};
 use crate::epoch::Epoch;
 use crate::hull::Hull;
 use crate::ids::{ImageId, MachineId, ServiceId, TenantId};
 use crate::machine::{Goal, State, Verb};
-use crate::manifest::{ComponentName, ImageName, Manifest, SiteReference};
+use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::units::Size;
+
+/// What is asked of one machine.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    image: ImageId,
+    size: Size,
+    sites: &'a Option<BTreeSet<SiteReference>>,
+    on_partition: OnPartition,
+}
 
 impl Site {
     pub(super) fn tenant(
@@ -22,7 +31,7 @@ impl Site {
         match ask {
             TenantAsk::Submit { manifest, mode } => self.submit(tenant, manifest, *mode, turn),
             TenantAsk::End { service } => self.end(tenant, *service, turn),
-            TenantAsk::Define { name, image, size, sites } => {
+            TenantAsk::Define { name, image, size, sites, on_partition } => {
                 let taken = self.machines.iter().any(|(_, row)| {
                     row.tenant == tenant && row.name == name.as_str() && row.ended.is_none()
                 });
@@ -31,8 +40,8 @@ impl Site {
                 }
                 self.room_for_machines(1)?;
                 let image = self.fitting_image(image, None, *size)?;
-                let machine =
-                    self.define(tenant, name.as_str(), None, (image, *size, sites), turn)?;
+                let wanted = Wanted { image, size: *size, sites, on_partition: *on_partition };
+                let machine = self.define(tenant, name.as_str(), None, wanted, turn)?;
                 Ok(Outcome::Machine(machine))
             }
             TenantAsk::Update { machine, verb } => self.update(tenant, *machine, *verb, turn),
@@ -76,7 +85,12 @@ impl Site {
             for replica in 1..=wanted.replicas {
                 let membership = Membership { service: id, component: component.clone(), replica };
                 let label = format!("{name}/{component}-{replica}");
-                let wanted = (image, wanted.size, &wanted.sites);
+                let wanted = Wanted {
+                    image,
+                    size: wanted.size,
+                    sites: &wanted.sites,
+                    on_partition: wanted.on_partition,
+                };
                 machines.insert(self.define(tenant, &label, Some(membership), wanted, turn)?);
             }
         }
@@ -134,9 +148,10 @@ impl Site {
         tenant: TenantId,
         name: &str,
         membership: Option<Membership>,
-        (image, size, sites): (ImageId, Size, &Option<BTreeSet<SiteReference>>),
+        wanted: Wanted<'_>,
         turn: &mut Turn,
     ) -> Result<MachineId, Refusal> {
+        let Wanted { image, size, sites, on_partition } = wanted;
         let id = MachineId::from_uuid(turn.mint.uuid());
         let hull = self.draft_hull(id, image, size);
         if !hull.is_sound() {
@@ -155,6 +170,7 @@ impl Site {
             hull,
             image,
             sites: sites.clone(),
+            on_partition,
             goal: Goal::Defined,
             epoch: 0,
             place: Place::Nowhere,
@@ -162,6 +178,7 @@ impl Site {
             created: turn.now,
             ended: None,
             lapses: 0,
+            displacement: Displacement::None,
         };
         self.machines.insert(id, row);
         Ok(id)
@@ -241,13 +258,18 @@ impl Site {
         let Some(row) = self.machines.get_mut(&id) else { return };
         row.goal = goal;
         match row.place {
-            Place::Nowhere | Place::Sought { .. } if goal == Goal::Defined => {
+            Place::Nowhere | Place::Sought { .. } | Place::Postponed if goal == Goal::Defined => {
                 row.place = Place::Nowhere;
+                row.displacement = Displacement::None;
                 row.sight.state = State::Defined;
                 row.sight.since = turn.now;
                 row.sight.reason.clear();
             }
-            Place::Nowhere | Place::Sought { .. } | Place::Held(_) | Place::Accepted(_) => {}
+            Place::Nowhere
+            | Place::Sought { .. }
+            | Place::Postponed
+            | Place::Held(_)
+            | Place::Accepted(_) => {}
             Place::Here(_) | Place::There { .. } => self.order(id, turn),
         }
     }

@@ -172,6 +172,18 @@ impl Site {
         self.guests.iter()
     }
 
+    /// The machines that run on one host.
+    pub fn guests_at(&self, host: HostId) -> impl Iterator<Item = (&MachineName, &Guest)> {
+        let names = self.occupancy.on(host).into_iter().flat_map(|occupied| &occupied.guests);
+        names.filter_map(|name| Some((name, self.guests.get(name)?)))
+    }
+
+    /// Of how many machines something may be left on a host, although they were placed elsewhere.
+    #[must_use]
+    pub fn remains_on(&self, host: HostId) -> usize {
+        self.occupancy.on(host).map_or(0, |occupied| occupied.remains.len())
+    }
+
     /// A machine that runs here.
     #[must_use]
     pub fn guest(&self, name: MachineName) -> Option<&Guest> {
@@ -192,16 +204,31 @@ impl Site {
     /// Everything that a host is to care for.
     #[must_use]
     pub fn assignments(&self, host: HostId) -> Vec<Assignment> {
-        let mine = self.guests.iter().filter(|(_, guest)| guest.lodging.host == host);
-        mine.map(|(name, guest)| Assignment {
-            name: *name,
-            hull: guest.hull.clone(),
-            image: guest.image,
-            files: self.images.get(&guest.image).map(|row| row.image.clone()),
-            slot: guest.lodging.slot,
-            progress: guest.progress.clone(),
-        })
-        .collect()
+        let files = |image| self.images.get(image).map(|row| row.image.clone());
+        let Some(occupied) = self.occupancy.on(host) else { return Vec::new() };
+        let guests = occupied.guests.iter().filter_map(|name| {
+            let guest = self.guests.get(name)?;
+            Some(Assignment {
+                name: *name,
+                hull: guest.hull.clone(),
+                image: guest.image,
+                files: files(&guest.image),
+                slot: guest.lodging.slot,
+                progress: guest.progress.clone(),
+            })
+        });
+        let remains = occupied.remains.iter().filter_map(|name| {
+            let remains = self.remains.get(&(host, *name))?;
+            Some(Assignment {
+                name: *name,
+                hull: remains.hull.clone(),
+                image: remains.image,
+                files: None,
+                slot: remains.slot,
+                progress: Progress::remains(remains.epoch),
+            })
+        });
+        guests.chain(remains).collect()
     }
 
     /// The oldest messages owed to a peer, at most as many as one delivery carries.
@@ -236,6 +263,7 @@ impl Site {
                     .iter()
                     .filter(|(site, peer)| {
                         peer.buys_from
+                            && peer.ended.is_none()
                             && !refused.contains_key(site)
                             && allows(row, **site, peer.name.as_str())
                     })

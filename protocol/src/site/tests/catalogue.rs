@@ -40,7 +40,13 @@ fn a_machine_s_name_is_taken_until_it_is_destroyed() {
     let mut world = World::new(&[4]);
     let machine = world.define(ALPHA, "one", size(1));
     let (name, image): (Label, _) = ("one".parse().unwrap(), "guest".parse().unwrap());
-    let again = TenantAsk::Define { name, image, size: size(1), sites: None };
+    let again = TenantAsk::Define {
+        name,
+        image,
+        size: size(1),
+        sites: None,
+        on_partition: OnPartition::Fence,
+    };
     let taken = Outcome::Refused(Refusal::NameTaken { name: "one".to_owned() });
     assert_eq!(world.ask(ALPHA, again), taken);
     world.update(ALPHA, machine, Verb::Destroy);
@@ -76,6 +82,7 @@ fn a_size_that_no_machine_has_is_refused() {
         image: "guest".parse().unwrap(),
         size,
         sites: None,
+        on_partition: OnPartition::Fence,
     };
     for bad in [Size { vcpus: 0, ..size(1) }, Size { vcpus: 256, ..size(1) }] {
         let refused = Outcome::Refused(Refusal::BadSize { size: bad });

@@ -6,10 +6,11 @@ mod chance;
 mod deploying;
 mod leading;
 mod membership;
+mod repair;
 mod rows;
 mod streams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{
     Command, Configure, Contact, Described, Observation, OperatorAsk, Outcome, PeerEntry, Refusal,
@@ -27,7 +28,7 @@ use crate::images::{Blob, Image};
 use crate::machine::guest::Seen;
 use crate::machine::host::{self, Action, Found, Process};
 use crate::machine::{State, Verb};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, OnPartition};
 use crate::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
 pub(super) const ALPHA: usize = 0;
@@ -68,6 +69,10 @@ pub(super) struct Party {
 pub(super) struct World {
     pub(super) parties: Vec<Party>,
     pub(super) now: Timestamp,
+    /// Hosts that do nothing, as if they were gone.
+    pub(super) gone: BTreeSet<(usize, HostId)>,
+    /// Sites between whom nothing passes, in both directions.
+    pub(super) cut: BTreeSet<(usize, usize)>,
     drawn: u64,
 }
 
@@ -112,7 +117,8 @@ impl World {
     pub(super) fn new(processors: &[u32]) -> Self {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let parties: Vec<Party> = (1..).zip(processors).map(|(number, _)| party(number)).collect();
-        let mut world = Self { parties, now, drawn: 0 };
+        let (gone, cut) = (BTreeSet::new(), BTreeSet::new());
+        let mut world = Self { parties, now, gone, cut, drawn: 0 };
         for (at, vcpus) in processors.iter().enumerate() {
             world.configure(at, &(0..processors.len()).collect::<Vec<_>>());
             world.enter(at, NodeId(1));
@@ -215,8 +221,18 @@ impl World {
     }
 
     pub(super) fn define(&mut self, at: usize, name: &str, size: Size) -> MachineId {
+        self.define_as(at, name, size, OnPartition::Fence)
+    }
+
+    pub(super) fn define_as(
+        &mut self,
+        at: usize,
+        name: &str,
+        size: Size,
+        on_partition: OnPartition,
+    ) -> MachineId {
         let (name, image) = (name.parse().unwrap(), "guest".parse().unwrap());
-        match self.ask(at, TenantAsk::Define { name, image, size, sites: None }) {
+        match self.ask(at, TenantAsk::Define { name, image, size, sites: None, on_partition }) {
             Outcome::Machine(machine) => machine,
             other => panic!("{other:?}"),
         }
@@ -271,7 +287,8 @@ impl World {
     /// Delivers what is owed, and brings the acknowledgement back.
     pub(super) fn deliver(&mut self, from: usize, to: usize) -> bool {
         let messages = self.owed(from, to);
-        if messages.is_empty() {
+        let cut = self.cut.contains(&(from, to)) || self.cut.contains(&(to, from));
+        if cut || messages.is_empty() {
             return false;
         }
         let outcome = self.apply(to, Command::Receive { messages });
@@ -286,6 +303,9 @@ impl World {
         let hosts: Vec<HostId> = self.parties[at].site.hosts().map(|(id, _)| *id).collect();
         let mut worked = false;
         for host in hosts {
+            if self.gone.contains(&(at, host)) {
+                continue;
+            }
             for assignment in self.parties[at].site.assignments(host) {
                 let (name, progress) = (assignment.name, assignment.progress);
                 let party = &mut self.parties[at];
@@ -349,6 +369,7 @@ impl World {
         let place = match &row.place {
             Place::Nowhere => "nowhere".to_owned(),
             Place::Sought { .. } => "sought".to_owned(),
+            Place::Postponed => "postponed".to_owned(),
             Place::Held(offer) => format!("held at {}", self.name_of(offer.site)),
             Place::Accepted(offer) => format!("accepted at {}", self.name_of(offer.site)),
             Place::Here(_) => NAMES[at].to_owned(),

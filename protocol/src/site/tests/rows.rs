@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 18] = [
     "profile",
     "hosts",
     "tenants",
@@ -80,6 +80,8 @@ const TABLES: [&str; 16] = [
     "requests",
     "nodes",
     "invitations",
+    "remains",
+    "timers",
 ];
 
 #[test]
@@ -105,6 +107,8 @@ fn every_table_has_the_bytes_it_always_had() {
     collect(&mut shown, &world);
     world.deliver(GAMMA, ALPHA);
     world.settle();
+    collect(&mut shown, &world);
+    world.apply(ALPHA, Command::HostEnded { host: host(1) });
     collect(&mut shown, &world);
     let missing: Vec<_> =
         (1..).zip(TABLES).filter(|(table, _)| !shown.contains_key(table)).collect();

@@ -98,7 +98,13 @@ fn a_call_is_refused_for_a_reason() {
     let hull = |home, vcpus, boot| Hull::new(home, machine, size(vcpus), boot, MTU);
     let call = |hull, image| {
         let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
-        Message::Call(Box::new(Call { call, tenant: tenant(), hull, image }))
+        Message::Call(Box::new(Call {
+            call,
+            tenant: tenant(),
+            hull,
+            image,
+            on_partition: OnPartition::Fence,
+        }))
     };
     let known = image().id();
     let unknown = ImageId::from_bytes([9; 32]);
@@ -133,7 +139,13 @@ fn a_machine_that_is_here_already_is_not_taken_twice() {
     let alpha = world.parties[ALPHA].id;
     let hull = world.machine(ALPHA, machine).hull.clone();
     let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
-    let body = Message::Call(Box::new(Call { call, tenant: tenant(), hull, image: image().id() }));
+    let body = Message::Call(Box::new(Call {
+        call,
+        tenant: tenant(),
+        hull,
+        image: image().id(),
+        on_partition: OnPartition::Fence,
+    }));
     let number = world.parties[BETA].site.peer(alpha).unwrap().taken + 1;
     let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
     world.apply(BETA, Command::Receive { messages });
@@ -168,7 +180,13 @@ fn a_buyer_that_takes_up_no_answers_is_answered_no_more() {
         let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number.into()));
         let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
         let call = CallId::from_uuid(uuid::Uuid::from_u128(number.into()));
-        Message::Call(Box::new(Call { call, tenant: tenant(), hull, image: image().id() }))
+        Message::Call(Box::new(Call {
+            call,
+            tenant: tenant(),
+            hull,
+            image: image().id(),
+            on_partition: OnPartition::Fence,
+        }))
     };
     let alpha = world.parties[ALPHA].id;
     let most = u64::try_from(OUTBOX_MAX).unwrap();

@@ -71,6 +71,37 @@ components:
 }
 
 #[test]
+fn a_policy_that_is_not_known_is_refused() {
+    check(
+        r"service: shop
+components:
+  web: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: fenced }
+  api: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: continue }
+  log: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: 3 }
+",
+        &expect![[r#"
+            bad.yaml:3:74: 'fenced' is not one of fence, hold
+              |
+            3 |   web: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: fenced }
+              |                                                                          ^^^^^^ components.web.on_partition
+              = hint: did you mean fence?
+
+            bad.yaml:4:74: 'continue' is not one of fence, hold
+              |
+            4 |   api: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: continue }
+              |                                                                          ^^^^^^^^ components.api.on_partition
+              = hint: write one of fence, hold
+
+            bad.yaml:5:74: expected a name, found the number 3
+              |
+            5 |   log: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, on_partition: 3 }
+              |                                                                          ^ components.log.on_partition
+              = hint: put the name in quotes
+        "#]],
+    );
+}
+
+#[test]
 fn a_truth_value_is_no_name() {
     check(
         r"service: true

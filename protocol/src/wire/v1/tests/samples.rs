@@ -9,6 +9,7 @@ use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Si
 use crate::ids::{CallId, HoldId, ImageId, MachineId, SiteId, TenantId};
 use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
+use crate::manifest::OnPartition;
 use crate::market::Advert;
 use crate::time::Timestamp;
 use crate::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
@@ -122,6 +123,7 @@ fn terms(size: Size, hourly: u64) -> Terms {
         hull: hull().id(),
         size,
         image: ImageId::from_bytes([5; 32]),
+        on_partition: OnPartition::Hold,
         price: Price { currency: Currency::EUR, hourly: Micros(hourly) },
     }
 }
@@ -140,6 +142,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             tenant: TenantId::from_uuid(uuid(4)),
             hull,
             image,
+            on_partition: OnPartition::Hold,
         })),
         1 => Message::Offer { call, hold, terms },
         2 => Message::Refuse { call, reason: Refusal::NoCapacity },
@@ -149,6 +152,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
         6 => Message::Lapsed { hold, machine, reason: Refusal::Lapsed },
         7 => Message::Order { machine, epoch: number, goal: Goal::Suspended },
         8 => Message::Report(Report { machine, epoch, state: State::Failed, since: NOW, reason }),
+        9 => Message::Lost { machine, epoch: number },
         _ => return None,
     };
     Some((name(&message), message))
@@ -165,6 +169,7 @@ const fn name(message: &Message) -> &'static str {
         Message::Lapsed { .. } => "Lapsed",
         Message::Order { .. } => "Order",
         Message::Report(_) => "Report",
+        Message::Lost { .. } => "Lost",
     }
 }
 
