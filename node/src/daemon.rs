@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use fabric::Fabric;
-use federation::{Federation, Limits, Options, PeerAddress, Peers};
+use federation::{Federation, Limits, Options, Peers};
 use hypervisor::Hypervisor;
 use hypervisor::libvirt::Libvirt;
 use protocol::ids::{NodeId, RequestId};
 use protocol::market::Book;
 use protocol::names::Label;
+use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::state::Role;
 use protocol::site::{Command, Outcome, Site};
@@ -282,7 +283,6 @@ pub async fn start(
         subnet: config.subnet,
     });
     clerk.seat(desk.clone());
-    greet_peers(&config, &desk).await?;
     let api = api::serve(desk.clone(), config.api_listen, keys.api()).await.map_err(Error::Api)?;
     let context = first_key(data, &desk, &keys, api.url(), api.pin()).await?;
     let (closing, closes) = watch::channel(false);
@@ -363,21 +363,6 @@ async fn start_bus(
     parts.bus.start(options, clerk.clone()).await.map_err(Error::Bus)
 }
 
-/// Turns to the peers, once those who answer can be answered.
-async fn greet_peers(config: &Config, desk: &Desk) -> Result<(), Error> {
-    let peers = config
-        .peers
-        .iter()
-        .filter(|peer| !peer.addresses.is_empty())
-        .map(|peer| PeerAddress {
-            site: Some(peer.site),
-            node: None,
-            addresses: peer.addresses.clone(),
-        })
-        .collect();
-    desk.peers().set_peers(peers).await.map_err(Error::Bus)
-}
-
 fn configure(config: &Config, keys: &Keys) -> Configure {
     let peers = config.peers.iter().filter(|peer| peer.site != keys.site());
     Configure {
@@ -388,8 +373,8 @@ fn configure(config: &Config, keys: &Keys) -> Configure {
             .map(|peer| PeerEntry {
                 site: peer.site,
                 name: peer.name.clone(),
-                sells_to: peer.sells_to,
-                buys_from: peer.buys_from,
+                addresses: peer.addresses.clone(),
+                settings: vec![Setting::SellsTo(peer.sells_to), Setting::BuysFrom(peer.buys_from)],
             })
             .collect(),
     }

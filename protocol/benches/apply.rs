@@ -88,8 +88,12 @@ fn loaded(hosts: u32) -> Site {
         memory_gib_hour: amount,
         disk_gib_hour: amount,
     };
-    let peer =
-        PeerEntry { site: site(2), name: "beta".to_owned(), sells_to: true, buys_from: true };
+    let peer = PeerEntry {
+        site: site(2),
+        name: "beta".parse().expect("a label"),
+        addresses: vec![],
+        settings: vec![],
+    };
     let (name, peers) = ("alpha".to_owned(), vec![peer]);
     let configure = Configure { site: site(1), name, tariff, peers };
     loaded.apply(&stamped(Command::Configure(configure), 0));

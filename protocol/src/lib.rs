@@ -32,6 +32,7 @@ pub mod placement;
 pub mod agreement;
 pub mod lease;
 pub mod machine;
+pub mod peering;
 
 // The replicated state of one site.
 pub mod site;

@@ -107,6 +107,16 @@ impl Size {
         }
     }
 
+    /// What both have, in each dimension.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus.min(other.vcpus),
+            memory: self.memory.min(other.memory),
+            disk: self.disk.min(other.disk),
+        }
+    }
+
     /// What is left of `self` without `other`; each dimension stops at zero.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
@@ -181,6 +191,78 @@ impl fmt::Display for Micros {
     }
 }
 
+/// The text is not an amount of money.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("'{0}' is no amount: write one with at most six decimals, such as 0.010000")]
+pub struct MalformedAmount(String);
+
+impl FromStr for Micros {
+    type Err = MalformedAmount;
+
+    /// Reads an amount such as `0.010000`, without ever making a float of it.
+    fn from_str(text: &str) -> Result<Self, MalformedAmount> {
+        decimal(text, 6).map(Self).ok_or_else(|| MalformedAmount(text.to_owned()))
+    }
+}
+
+/// A factor in thousandths.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Permille(u32);
+
+impl Permille {
+    /// One: it changes nothing.
+    pub const ONE: Self = Self(1_000);
+
+    /// The largest factor, a thousand: far above any that is meant, and small enough that what it
+    /// is multiplied with stays within 128 bits.
+    pub const MAX: Self = Self(1_000_000);
+
+    /// A factor of so many thousandths; none above [`MAX`](Self::MAX).
+    #[must_use]
+    pub const fn new(thousandths: u32) -> Option<Self> {
+        if thousandths <= Self::MAX.0 { Some(Self(thousandths)) } else { None }
+    }
+
+    /// How many thousandths it has.
+    #[must_use]
+    pub const fn thousandths(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Permille {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
+    }
+}
+
+/// The text is not a factor.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("'{0}' is no factor: write one from 0 to 1000 with at most three decimals, such as 1.2")]
+pub struct MalformedFactor(String);
+
+impl FromStr for Permille {
+    type Err = MalformedFactor;
+
+    fn from_str(text: &str) -> Result<Self, MalformedFactor> {
+        decimal(text, 3)
+            .and_then(|thousandths| u32::try_from(thousandths).ok())
+            .and_then(Self::new)
+            .ok_or_else(|| MalformedFactor(text.to_owned()))
+    }
+}
+
+/// A number with at most so many decimals, in units of the last of them.
+fn decimal(text: &str, places: usize) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || decimals.len() > places || !digits(whole) || !digits(decimals) {
+        return None;
+    }
+    format!("{whole}{decimals:0<places$}").parse().ok()
+}
+
 /// What a site asks for one hour of each thing.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 pub struct Tariff {
@@ -198,11 +280,19 @@ impl Tariff {
     /// What `size` costs for one hour: exact, then rounded once, half to even.
     #[must_use]
     pub fn hourly(&self, size: Size) -> Micros {
+        self.hourly_for(size, Permille::ONE)
+    }
+
+    /// What `size` costs for one hour to a buyer who pays `factor` of the tariff: exact, then
+    /// rounded once, half to even.
+    #[must_use]
+    pub fn hourly_for(&self, size: Size, factor: Permille) -> Micros {
         let of = |amount: u64, price: Micros| u128::from(amount) * u128::from(price.0);
         let exact = (of(size.vcpus.into(), self.vcpu_hour) * 1024)
             .saturating_add(of(size.memory.0, self.memory_gib_hour))
-            .saturating_add(of(size.disk.0, self.disk_gib_hour));
-        Micros(u64::try_from(half_even(exact, 1024)).unwrap_or(u64::MAX))
+            .saturating_add(of(size.disk.0, self.disk_gib_hour))
+            .saturating_mul(factor.0.into());
+        Micros(u64::try_from(half_even(exact, 1024 * 1_000)).unwrap_or(u64::MAX))
     }
 }
 

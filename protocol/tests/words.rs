@@ -7,7 +7,7 @@ use protocol::ids::{BlobId, MachineId, Mint, SiteId};
 use protocol::images::{Blob, Format, Image};
 use protocol::names::Label;
 use protocol::time::{Span, Timestamp};
-use protocol::units::{Currency, MalformedSize, Mebibytes, Micros, Size, Tariff};
+use protocol::units::{Currency, MalformedSize, Mebibytes, Micros, Permille, Size, Tariff};
 use uuid::Uuid;
 
 #[test]
@@ -26,6 +26,22 @@ fn an_amount_is_read_with_its_unit_and_refused_without() {
     }
     for text in ["99999999999999999999MiB", "18446744073709551615TiB", "1048577TiB"] {
         assert!(matches!(read(text), Err(MalformedSize::Huge(_))), "{text}");
+    }
+}
+
+#[test]
+fn money_and_factors_are_read_to_the_last_decimal_and_never_as_floats() {
+    let amount = |text: &str| text.parse::<Micros>();
+    assert_eq!(amount("1.5"), Ok(Micros(1_500_000)));
+    assert_eq!(amount("0.000001"), Ok(Micros(1)));
+    for text in ["0.0000001", "-1", "1e3", ".5", "", "99999999999999999999"] {
+        assert!(amount(text).is_err(), "{text}");
+    }
+    let factor = |text: &str| text.parse::<Permille>().map(Permille::thousandths);
+    assert_eq!(factor("1.25"), Ok(1_250));
+    assert_eq!(factor("1000"), Ok(1_000_000));
+    for text in ["1000.001", "1.0001", "-1", "x"] {
+        assert!(factor(text).is_err(), "{text}");
     }
 }
 

@@ -45,6 +45,26 @@ census! {
     lapses,
     /// Offers that were not taken.
     declines,
+    /// Calls refused because the buyer would have exceeded its credit.
+    over_credit,
+    /// Calls refused because what was left is kept for own tenants.
+    reserved,
+    /// Calls refused for the size or the number of the buyer's machines.
+    bounded,
+    /// Calls refused because the seller does not sell to the buyer.
+    not_served,
+    /// Peers that were removed.
+    peers_removed,
+    /// Removals that were refused, since machines stood in the way.
+    removals_refused,
+    /// Removed peers that were added again.
+    peers_added_again,
+    /// Changes of what a peer is allowed.
+    policies_changed,
+    /// Last words to removed peers.
+    farewells,
+    /// Deliveries that were turned away at the gate, as a stranger's.
+    strangers,
     /// Tenants' requests that a site refused.
     asks_refused,
     /// Tenants' requests that were repeated, since no answer had come.

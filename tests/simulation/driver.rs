@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use protocol::agreement::Message;
+use protocol::agreement::choice::Asked;
+use protocol::agreement::{Message, Refusal as Reason};
 use protocol::codec;
 use protocol::ids::SiteId;
 use protocol::market::book::Candidate;
@@ -130,7 +131,11 @@ impl World {
     fn take_delivery(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let Some(leader) = self.members[to].leader else { return };
         let clock = self.members[to].clock(leader, self.now);
-        let me = self.members[to].id;
+        let (me, sender) = (self.members[to].id, self.members[from].id);
+        if self.members[to].replicas[leader].site.is_stranger(sender) {
+            self.census.strangers += 1;
+            return;
+        }
         let verified: Option<Vec<_>> = v1::delivery(bytes).ok().and_then(|delivery| {
             delivery.messages.into_iter().map(|message| message.verify(me, clock).ok()).collect()
         });
@@ -199,7 +204,13 @@ impl World {
             }
             let drawn = draw(&candidates, sought.size, sought.first_round, self.chance.mint());
             self.members[member].desk.sought.insert(sought.machine, now);
-            let (machine, sites, last) = (sought.machine, drawn.sites, drawn.last);
+            let (machine, last) = (sought.machine, drawn.last);
+            // Every pair of sites has a round trip of its own, the same at each look.
+            let asked = |site: SiteId| {
+                let far = self.index(site).abs_diff(member) as u64;
+                Asked { site, round_trip: Some(Span::from_millis(7 * far)) }
+            };
+            let sites = drawn.sites.into_iter().map(asked).collect();
             self.propose(member, Command::Seek { machine, sites, last }, Reply::Nobody);
         }
         !seeking.is_empty()
@@ -248,10 +259,18 @@ impl World {
             match message.body() {
                 Message::Call(_) => census.calls += 1,
                 Message::Offer { .. } => census.offers += 1,
-                Message::Refuse { .. } => census.refusals += 1,
+                Message::Refuse { reason, .. } => {
+                    census.refusals += 1;
+                    census.over_credit += u64::from(*reason == Reason::OverCredit);
+                    census.reserved += u64::from(*reason == Reason::Reserved);
+                    census.not_served += u64::from(*reason == Reason::NotServed);
+                    let bounded = matches!(reason, Reason::TooLarge | Reason::TooMany);
+                    census.bounded += u64::from(bounded);
+                }
                 Message::Agreed { .. } => census.agreements += 1,
                 Message::Lapsed { .. } => census.lapses += 1,
                 Message::Decline { .. } => census.declines += 1,
+                Message::Farewell => census.farewells += 1,
                 Message::Accept(_)
                 | Message::Order { .. }
                 | Message::Report(_)

@@ -5,6 +5,7 @@ use protocol::identity::SecretKey;
 use protocol::ids::{BlobId, HostId, NodeId};
 use protocol::images::{Blob, Image};
 use protocol::membership::Standing;
+use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Stamped};
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
@@ -67,9 +68,12 @@ impl World {
             .filter(|other| *other != member)
             .map(|other| PeerEntry {
                 site: self.members[other].id,
-                name: self.members[other].name.clone(),
-                sells_to: self.chance.below(8) > 0,
-                buys_from: self.chance.below(8) > 0,
+                name: self.members[other].name.parse().expect("a site's name is a label"),
+                addresses: Vec::new(),
+                settings: vec![
+                    Setting::SellsTo(self.chance.below(8) > 0),
+                    Setting::BuysFrom(self.chance.below(8) > 0),
+                ],
             })
             .collect();
         let tariff = Tariff {

@@ -10,6 +10,7 @@
 //! | [`one_instance`](invariants::one_instance) | a machine runs once, boots once in an epoch, goes on once from saved memory | at every start |
 //! | [`durability`](invariants::durability) | what was acknowledged is never lost or done twice | after every event |
 //! | [`capacity`](invariants::capacity) | nothing is promised twice, and rows agree with each other | after every event |
+//! | [`policy`](invariants::policy) | no offer exceeds credit, number, size or what is kept | after every event |
 //! | refusals | a refused command changes no row ([`replica`]) | at every command |
 //! | orphans | no process that its site does not know ([`hosting`]) | at every look of a host |
 //! | [`settled`](invariants::settled) | once nothing goes wrong, everything comes to its end | at the end |
@@ -29,6 +30,7 @@ mod hosting;
 mod invariants;
 mod member;
 mod network;
+mod operators;
 mod replica;
 mod rule;
 mod tenants;
@@ -149,4 +151,14 @@ fn a_site_that_takes_messages_up_twice_is_found() {
 #[test]
 fn a_seller_that_forgets_its_holds_is_found() {
     is_missed(Rule::HoldsCounted, &["capacity"]);
+}
+
+#[test]
+fn a_seller_that_gives_credit_without_end_is_found() {
+    is_missed(Rule::CreditBounded, &["policy"]);
+}
+
+#[test]
+fn a_seller_that_sells_what_it_should_keep_is_found() {
+    is_missed(Rule::ReserveKept, &["policy"]);
 }

@@ -1,14 +1,14 @@
 //! One site of the simulated federation: its log, the replicas that follow it, its hosts, and
 //! what only its leader keeps in mind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use protocol::agreement::Message;
 use protocol::identity::{
     Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement,
 };
-use protocol::ids::{MachineId, SiteId, TenantId};
+use protocol::ids::{HoldId, MachineId, SiteId, TenantId};
 use protocol::market::{Advert, Book};
 use protocol::site::{Outcome, Site, Stamped};
 use protocol::time::{Span, Timestamp};
@@ -131,6 +131,8 @@ pub(crate) struct Member {
     pub(crate) committing: u64,
     pub(crate) desk: Desk,
     pub(crate) hosts: Vec<Host>,
+    /// The offers that it had made when it was judged last.
+    pub(crate) offered: BTreeSet<HoldId>,
     /// When the leader looks again; earlier plans are void.
     pub(crate) look_at: u64,
 }
@@ -158,6 +160,7 @@ impl Member {
             committing: 0,
             desk: Desk::default(),
             hosts,
+            offered: BTreeSet::new(),
             look_at: u64::MAX,
         }
     }

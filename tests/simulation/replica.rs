@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use protocol::codec;
-use protocol::rows::{ROW_BYTES_MAX, Replicated, Row};
-use protocol::site::state::Peer;
-use protocol::site::{Command, Outcome, Site, Stamped};
-
 use protocol::agreement::Message;
+use protocol::codec;
+use protocol::peering::Reserve;
+use protocol::rows::{ROW_BYTES_MAX, Replicated, Row};
+use protocol::site::state::{Peer, Profile};
+use protocol::site::{Command, Outcome, Site, Stamped};
+use protocol::units::Micros;
+use serde::de::DeserializeOwned;
 
 use crate::rule::Rule;
 
@@ -74,10 +76,7 @@ impl Replica {
                 None => self.rows.remove(&key),
             };
         }
-        if !hidden.is_empty() {
-            self.rows.extend(hidden);
-            self.site = load(&self.rows);
-        }
+        self.put_back(hidden);
         let refused = matches!(outcome, Outcome::Refused(_));
         let wrong = (refused && !touched.is_empty() && !deadline_passes)
             .then(|| format!("{outcome:?} has changed rows of tables {touched:?}"));
@@ -86,40 +85,102 @@ impl Replica {
 
     /// Leaves a rule of the state out, by changing rows before a command is applied. What it
     /// hands back was hidden from the command.
-    fn leave_out(&mut self, command: &Command) -> Rows {
-        let Command::Receive { messages } = command else { return Rows::new() };
+    fn leave_out(&mut self, command: &Command) -> Hidden {
+        let Command::Receive { messages } = command else { return Hidden::default() };
+        let calls = messages.iter().any(|message| matches!(message.body(), Message::Call(_)));
         match self.left_out {
+            Some(Rule::CreditBounded) if calls => self.hide_credits(),
+            Some(Rule::ReserveKept) if calls => self.hide_reserve(),
             Some(Rule::Numbered) => {
                 if let Some(first) = messages.first() {
                     let key = (PEERS, codec::encode(&first.statement().issuer));
                     if let Some(row) = self.rows.get_mut(&key) {
-                        let mut peer: Peer =
-                            codec::decode(row, ROW_BYTES_MAX).expect("a row that was just written");
+                        let mut peer: Peer = read(row);
                         peer.taken = first.statement().sequence - 1;
                         *row = codec::encode(&peer);
                         self.site = load(&self.rows);
                     }
                 }
-                Rows::new()
+                Hidden::default()
             }
-            Some(Rule::HoldsCounted)
-                if messages.iter().any(|message| matches!(message.body(), Message::Call(_))) =>
-            {
+            Some(Rule::HoldsCounted) if calls => {
                 let holds = |key: &(u8, Vec<u8>)| key.0 == HOLDS;
-                let hidden = self.rows.extract_if(.., |key, _| holds(key)).collect();
+                let rows = self.rows.extract_if(.., |key, _| holds(key)).collect();
                 self.site = load(&self.rows);
-                hidden
+                Hidden { rows, ..Hidden::default() }
             }
             Some(
                 Rule::PreparedFirst
                 | Rule::SavedOnce
                 | Rule::CaughtUp
                 | Rule::CommittedFirst
-                | Rule::HoldsCounted,
+                | Rule::HoldsCounted
+                | Rule::CreditBounded
+                | Rule::ReserveKept,
             )
-            | None => Rows::new(),
+            | None => Hidden::default(),
         }
     }
+
+    fn hide_credits(&mut self) -> Hidden {
+        let mut credits = BTreeMap::new();
+        for (key, row) in self.rows.range_mut((PEERS, Vec::new())..(PEERS + 1, Vec::new())) {
+            let mut peer: Peer = read(row);
+            credits.insert(key.clone(), peer.policy.selling.credit.take());
+            *row = codec::encode(&peer);
+        }
+        self.site = load(&self.rows);
+        Hidden { credits, ..Hidden::default() }
+    }
+
+    fn hide_reserve(&mut self) -> Hidden {
+        let mut reserve = None;
+        for row in self.profile_row() {
+            let mut profile: Profile = read(row);
+            reserve = Some(std::mem::take(&mut profile.reserve));
+            *row = codec::encode(&profile);
+        }
+        self.site = load(&self.rows);
+        Hidden { reserve, ..Hidden::default() }
+    }
+
+    fn profile_row(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
+        self.rows.range_mut((PROFILE, Vec::new())..(PROFILE + 1, Vec::new())).map(|(_, row)| row)
+    }
+
+    /// Puts back what was hidden from a command.
+    fn put_back(&mut self, hidden: Hidden) {
+        if hidden == Hidden::default() {
+            return;
+        }
+        self.rows.extend(hidden.rows);
+        for (key, credit) in hidden.credits {
+            if let Some(row) = self.rows.get_mut(&key) {
+                let mut peer: Peer = read(row);
+                peer.policy.selling.credit = credit;
+                *row = codec::encode(&peer);
+            }
+        }
+        if let Some(reserve) = hidden.reserve {
+            for row in self.profile_row() {
+                let profile = Profile { reserve, ..read(row) };
+                *row = codec::encode(&profile);
+            }
+        }
+        self.site = load(&self.rows);
+    }
+}
+
+/// What was hidden from a command, to leave a rule out.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Hidden {
+    rows: Rows,
+    credits: BTreeMap<(u8, Vec<u8>), Option<Micros>>,
+    reserve: Option<Reserve>,
+}
+
+fn read<T: DeserializeOwned>(row: &[u8]) -> T {
+    codec::decode(row, ROW_BYTES_MAX).expect("a row that was just written")
 }
 
 fn load(rows: &Rows) -> Site {

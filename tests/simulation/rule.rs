@@ -18,4 +18,8 @@ pub(crate) enum Rule {
     Numbered,
     /// A seller counts its holds when it makes an offer.
     HoldsCounted,
+    /// A seller offers no more than its buyer has credit for.
+    CreditBounded,
+    /// A seller offers nothing of what is kept for its own tenants.
+    ReserveKept,
 }

@@ -53,6 +53,8 @@ pub(crate) enum Event {
     Arrive { from: usize, to: usize, number: u64, payload: Payload },
     /// A tenant asks something new.
     Ask,
+    /// An operator asks something.
+    Operate,
     /// A tenant's client asks, or asks again.
     Client { client: usize },
     /// Something goes wrong.
@@ -133,6 +135,7 @@ impl World {
         world.indices =
             world.members.iter().enumerate().map(|(index, it)| (it.id, index)).collect();
         world.schedule(1_000, Event::Ask);
+        world.schedule(1_000, Event::Operate);
         world.schedule(1_000, Event::Strike);
         world.schedule(shape.trouble, Event::CalmDown);
         world
@@ -176,6 +179,7 @@ impl World {
                 self.arrive((from, to), payload);
             }
             Event::Ask => self.ask(),
+            Event::Operate => self.operate(),
             Event::Client { client } => self.call(client),
             Event::Strike => self.strike(),
             Event::Heal => self.network.heal(),
@@ -239,6 +243,7 @@ impl World {
             return;
         };
         let outcome = self.append(member, &stamped);
+        self.count_operation(&stamped.command, &outcome);
         match reply {
             Reply::Nobody => {}
             Reply::Peer(peer) => self.give_receipt(member, peer, &outcome),

@@ -10,7 +10,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("words", &["codec", "epoch", "identity", "ids", "names", "rows", "time", "units"]),
     ("descriptions", &["elasticity", "hull", "images", "manifest", "networks", "sla"]),
     ("choices", &["accounting", "market", "membership", "placement"]),
-    ("conversations", &["agreement", "lease", "machine", "migration", "settlement"]),
+    ("conversations", &["agreement", "lease", "machine", "migration", "peering", "settlement"]),
     ("site", &["site"]),
     ("wire", &["wire"]),
 ];

@@ -99,6 +99,15 @@ pub trait Handler: Send + Sync + 'static {
     async fn console(&self, from: Caller, header: Vec<u8>, stream: Duplex);
 }
 
+/// Whether a text is an address that a peer may be looked for at.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_address(text: &str) -> Result<(), Error> {
+    dial::parse(text).map(drop)
+}
+
 /// The bus, as a node uses it.
 #[async_trait]
 pub trait Peers: Send + Sync {

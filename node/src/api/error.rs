@@ -77,6 +77,12 @@ pub enum Code {
     OtherSite,
     /// The site is no peer.
     UnknownPeer,
+    /// A site is no peer of itself.
+    OwnSite,
+    /// A peer's addresses cannot be used.
+    BadAddress,
+    /// Machines stand in the way of removing a peer.
+    PeerInUse,
     /// Messages are missing before this one.
     Gap,
     /// More bytes than are taken.
@@ -137,6 +143,9 @@ impl Code {
             Self::NoConsole => "no_console",
             Self::OtherSite => "other_site",
             Self::UnknownPeer => "unknown_peer",
+            Self::OwnSite => "own_site",
+            Self::BadAddress => "bad_address",
+            Self::PeerInUse => "peer_in_use",
             Self::Gap => "gap",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -155,12 +164,16 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Malformed | Self::BadManifest | Self::BadSize | Self::DiskTooSmall => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Malformed
+            | Self::BadManifest
+            | Self::BadSize
+            | Self::DiskTooSmall
+            | Self::OwnSite
+            | Self::BadAddress => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed | Self::UnknownPeer | Self::NotInvited => StatusCode::FORBIDDEN,
+            Self::NotAllowed | Self::NotInvited => StatusCode::FORBIDDEN,
             Self::NoSuchOperation
+            | Self::UnknownPeer
             | Self::UnknownService
             | Self::UnknownMachine
             | Self::UnknownImage
@@ -172,6 +185,7 @@ impl Code {
             Self::NameTaken
             | Self::ImageInUse
             | Self::HostInUse
+            | Self::PeerInUse
             | Self::MissingBlob
             | Self::LastVoter
             | Self::NodeInUse
@@ -215,6 +229,9 @@ impl Code {
             Refusal::Deploying { .. } => Self::Deploying,
             Refusal::Full { .. } => Self::Full,
             Refusal::UnknownPeer { .. } => Self::UnknownPeer,
+            Refusal::OwnSite { .. } => Self::OwnSite,
+            Refusal::Addresses { .. } => Self::BadAddress,
+            Refusal::PeerInUse { .. } => Self::PeerInUse,
             Refusal::Gap { .. } => Self::Gap,
             Refusal::UnknownNode { .. } => Self::UnknownNode,
             Refusal::OtherNode { .. } | Refusal::NodeTwice { .. } => Self::NodeTwice,

@@ -184,7 +184,7 @@ pub(super) fn own_place(site: &Site, host: HostId) -> Option<shapes::Place> {
 
 /// A place at a peer.
 pub(super) fn peer_place(site: &Site, peer: SiteId) -> shapes::Place {
-    let name = site.peer(peer).map_or_else(|| peer.short(), |row| row.name.clone());
+    let name = site.peer(peer).map_or_else(|| peer.short(), |row| row.name.to_string());
     shapes::Place { site: name, site_id: peer.to_string(), host: None }
 }
 

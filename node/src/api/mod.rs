@@ -28,6 +28,7 @@ mod images;
 mod input;
 mod keys;
 mod machines;
+mod peers;
 mod poll;
 mod propose;
 mod services;
@@ -40,7 +41,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
@@ -173,7 +174,11 @@ fn router(desk: Desk) -> Router {
 fn handler(operation: &Operation) -> MethodRouter<Server> {
     match operation.id {
         Id::ShowSite => get(site::show),
-        Id::ListPeers => get(site::peers),
+        Id::SetReserve => put(site::reserve),
+        Id::ListPeers => get(peers::list),
+        Id::AddPeer => post(peers::add),
+        Id::SetPolicy => patch(peers::set_policy),
+        Id::RemovePeer => delete(peers::remove),
         Id::SubmitServices => post(services::submit),
         Id::PlanServices => post(services::plan),
         Id::ListServices => get(services::list),

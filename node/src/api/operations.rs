@@ -11,8 +11,16 @@ use protocol::site::state::Role;
 pub enum Id {
     /// The site, its hosts and the node that answers.
     ShowSite,
+    /// Keep a share of the site's capacity for its own tenants.
+    SetReserve,
     /// The site's peers.
     ListPeers,
+    /// Add a peer.
+    AddPeer,
+    /// Change the policy towards a peer.
+    SetPolicy,
+    /// Remove a peer.
+    RemovePeer,
     /// Deploy a manifest.
     SubmitServices,
     /// Where the machines of a manifest would go.
@@ -96,9 +104,13 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 22] = [
+pub static OPERATIONS: [Operation; 26] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
+    quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
+    quick(Id::AddPeer, "AddPeer", M::POST, "/v1/peers", Operator),
+    quick(Id::SetPolicy, "SetPolicy", M::PATCH, "/v1/peers/{id}/policy", Operator),
+    quick(Id::RemovePeer, "RemovePeer", M::DELETE, "/v1/peers/{id}", Operator),
     quick(Id::SubmitServices, "SubmitVEEs", M::POST, "/v1/services", Tenant),
     quick(Id::PlanServices, "PlanVEEs", M::POST, "/v1/services/plan", Tenant),
     quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),

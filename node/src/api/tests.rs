@@ -46,6 +46,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Deploying { machine },
         Refusal::Full { what: "keys".to_owned(), limit: 1_000 },
         Refusal::UnknownPeer { site },
+        Refusal::OwnSite { site },
+        Refusal::Addresses { count: 16, length: 256 },
+        Refusal::PeerInUse { name: "beta".parse().unwrap(), there: 1, here: 2 },
         Refusal::Gap { site, first: 7, taken: 3 },
     ]
 }
@@ -76,7 +79,10 @@ fn each_refusal_has_a_code_and_a_status() {
         409 illegal_step
         409 deploying
         507 full
-        403 unknown_peer
+        404 unknown_peer
+        400 own_site
+        400 bad_address
+        409 peer_in_use
         409 gap
     "#]]
     .assert_eq(&told);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::images;
 use protocol::manifest::OnPartition;
+use protocol::peering::{Reserve, Setting};
 use protocol::units::Mebibytes;
 
 use super::output::Format;
@@ -19,7 +20,7 @@ Exit codes:
   5  the site cannot be reached, or cannot answer now
   6  the key does not allow it
 
-Machines, services, images and keys are named by their name (shop/web-1), by their id, or by four
+Machines, services, images, keys and peers are named by their name (shop/web-1), by their id, or by four
 or more characters at the beginning or end of the id that no other has.";
 
 /// A peer-to-peer federated cloud: its node and its command line.
@@ -94,6 +95,11 @@ pub enum Site {
     },
     /// Show the site in use: its hosts, its prices, whom it has turned away.
     Show,
+    /// Keep a share of its capacity for its own tenants.
+    Reserve {
+        /// From 0 to 1, such as 0.25.
+        share: Reserve,
+    },
     /// Use a site from now on.
     Use {
         /// The data directory of a node on this machine, or the URL of a site.
@@ -114,11 +120,55 @@ pub enum Peer {
     /// List them.
     #[command(alias = "list")]
     Ls,
-    /// Show one.
+    /// Show one: what it is allowed, what it has, how it behaves.
     Show {
         /// Its name or id.
         peer: String,
     },
+    /// Add one, or say anew what it is called and where it is.
+    Add(AddPeer),
+    /// Change what one is allowed.
+    #[command(after_help = SETTINGS)]
+    Policy {
+        /// Its name or id.
+        peer: String,
+        /// What is to be changed, such as credit=5.00.
+        #[arg(value_name = "NAME=VALUE", required = true)]
+        settings: Vec<Setting>,
+    },
+    /// Remove one.
+    Rm {
+        /// Its name or id.
+        peer: String,
+    },
+}
+
+const SETTINGS: &str = "\
+Settings:
+  sells-to=yes|no       whether it may place machines here
+  price-factor=1.2      what it pays, as a factor on this site's tariff
+  credit=5.00|none      what its machines here may cost in all, for one hour
+  largest=4,8GiB,100GiB the largest machine that is sold to it; or none
+  machines-max=10|none  how many machines it may have here
+  buys-from=yes|no      whether this site may place machines there
+  price-max=0.10|none   what one machine may cost there, for one hour
+  preference=1.5        how much rather this peer than another: by so much its prices count as less";
+
+/// A peer that is to be added.
+#[derive(Args, Debug)]
+#[command(after_help = SETTINGS)]
+pub struct AddPeer {
+    /// Its id, as 'reservoir site show' prints it there.
+    pub site: String,
+    /// What this site is to call it, also in manifests.
+    #[arg(long)]
+    pub name: String,
+    /// Where it is, such as /ip4/192.0.2.1/tcp/7401; once for each address.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// What of its policy is not as usual, such as credit=5.00.
+    #[arg(value_name = "NAME=VALUE")]
+    pub settings: Vec<Setting>,
 }
 
 /// What can be done with services.

@@ -5,8 +5,8 @@ use crate::api::shapes::host::Host;
 use crate::api::shapes::image::Image;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::Machine;
+use crate::api::shapes::peer::Peer;
 use crate::api::shapes::service::{Stage, Summary};
-use crate::api::shapes::site::Peer;
 
 /// The fewest characters of an id that may stand for it.
 const PART_MIN: usize = 4;

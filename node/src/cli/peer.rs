@@ -1,37 +1,89 @@
 //! `reservoir peer`
 
-use super::arguments::Peer;
+use axum::http::Method;
+use protocol::peering::{Setting, Standing};
+
+use super::arguments::{AddPeer, Peer};
 use super::client::Client;
 use super::error::Error;
 use super::find::find;
 use super::output::{Output, age, facts, since, table};
-use crate::api::shapes::Moment;
-use crate::api::shapes::site as shapes;
+use crate::api::shapes::peer as shapes;
+use crate::api::shapes::{Moment, Taken};
 
 pub(super) async fn run(verb: Peer, client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
-    let peers: Vec<shapes::Peer> = client.list("/v1/peers").await?;
+    let one = async |meant: String| find(&client.list::<shapes::Peer>("/v1/peers").await?, &meant);
     match verb {
-        Peer::Ls => output.say(&peers, |now| listed(&peers, now)),
+        Peer::Ls => {
+            let peers: Vec<shapes::Peer> = client.list("/v1/peers").await?;
+            output.say(&peers, |now| listed(&peers, now))
+        }
         Peer::Show { peer } => {
-            let peer = find(&peers, &peer)?;
+            let peer = one(peer).await?;
             output.say(&peer, |now| shown(&peer, now))
+        }
+        Peer::Add(AddPeer { site, name, addresses, settings }) => {
+            let new = shapes::New { site, name, addresses, policy: written(&settings) };
+            let taken: Taken = client.ask(Method::POST, "/v1/peers", Some(&new)).await?;
+            output.say(&taken, |_| format!("{} is a peer\n", new.name))
+        }
+        Peer::Policy { peer, settings } => {
+            let peer = one(peer).await?;
+            let path = format!("{}/policy", path(&peer));
+            let asked = written(&settings);
+            let _: Taken = client.ask(Method::PATCH, &path, Some(&asked)).await?;
+            let peer = one(peer.id.unwrap_or_default()).await?;
+            output.say(&peer.policy, |_| policy(&peer))
+        }
+        Peer::Rm { peer } => {
+            let peer = one(peer).await?;
+            let taken: Taken = client.ask(Method::DELETE, &path(&peer), None::<&()>).await?;
+            let name = peer.name.unwrap_or_default();
+            output.say(&taken, |_| format!("{name} is no peer any more\n"))
         }
     }
 }
 
+fn path(peer: &shapes::Peer) -> String {
+    format!("/v1/peers/{}", peer.id.as_deref().unwrap_or_default())
+}
+
+fn written(settings: &[Setting]) -> std::collections::BTreeMap<String, String> {
+    let written = settings.iter().map(|setting| setting.written());
+    written.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn setting(peer: &shapes::Peer, name: &str) -> String {
+    peer.policy.get(name).cloned().unwrap_or_default()
+}
+
 /// Peers as people see them.
 pub(super) fn listed(peers: &[shapes::Peer], now: Moment) -> String {
-    let heading = ["NAME", "CONNECTED", "BUYS HERE", "SELLS TO US", "FREE", "VCPU/H", "OWED", "ID"];
-    let yes = |it: bool| if it { "yes" } else { "no" }.to_owned();
+    let heading = [
+        "NAME",
+        "STANDING",
+        "CONNECTED",
+        "BUYS HERE",
+        "SELLS TO US",
+        "HERE",
+        "THERE",
+        "FREE",
+        "VCPU/H",
+        "OWED",
+        "ID",
+    ];
     table(
         &heading,
         peers.iter().map(|peer| {
             let advert = peer.advert.as_ref();
             vec![
                 peer.name.clone().unwrap_or_default(),
+                standing(peer).to_owned(),
                 peer.connected_since.map_or_else(|| "no".to_owned(), |at| age(now, at)),
-                yes(peer.sells_to),
-                yes(peer.buys_from),
+                setting(peer, "sells-to"),
+                setting(peer, "buys-from"),
+                peer.account.machines.to_string(),
+                peer.machines_there.to_string(),
                 advert.map(|it| it.free.to_string()).unwrap_or_default(),
                 advert
                     .map(|it| format!("{} {}", it.tariff.vcpu_hour, it.tariff.currency))
@@ -43,24 +95,52 @@ pub(super) fn listed(peers: &[shapes::Peer], now: Moment) -> String {
     )
 }
 
-fn shown(peer: &shapes::Peer, now: Moment) -> String {
-    let yes = |it: bool| if it { "yes" } else { "no" }.to_owned();
-    let counters = &peer.counters;
+const fn standing(peer: &shapes::Peer) -> &'static str {
+    match peer.standing {
+        Some(Standing::Open) => "open",
+        Some(Standing::Drained) => "drained",
+        Some(Standing::Leaving) => "leaving",
+        Some(Standing::Gone) => "gone",
+        None => "no peer",
+    }
+}
+
+/// What a peer is allowed, setting by setting.
+pub(super) fn policy(peer: &shapes::Peer) -> String {
+    let settings = Setting::NAMES.into_iter().map(|name| (name, setting(peer, name)));
+    facts(&settings.collect::<Vec<_>>())
+}
+
+/// A peer as people see it.
+pub(super) fn shown(peer: &shapes::Peer, now: Moment) -> String {
     let advert = peer.advert.as_ref();
-    facts(&[
+    let account = &peer.account;
+    let mut text = facts(&[
         ("name", peer.name.clone().unwrap_or_default()),
         ("id", peer.id.clone().unwrap_or_default()),
+        ("standing", standing(peer).to_owned()),
         ("connected", peer.connected_since.map(|at| since(now, at)).unwrap_or_default()),
         ("addresses", peer.addresses.join(", ")),
         ("round trip", peer.round_trip_us.map(|us| format!("{us} us")).unwrap_or_default()),
         ("last failure", peer.last_failure.clone().unwrap_or_default()),
-        ("may buy here", yes(peer.sells_to)),
-        ("may sell to us", yes(peer.buys_from)),
-        ("in configuration", yes(peer.wanted)),
+        ("its machines here", format!("{}, {}/h in all", account.machines, account.hourly)),
+        ("our machines there", peer.machines_there.to_string()),
         ("messages owed", peer.owed.to_string()),
         ("advertises", advert.map(|it| it.free.to_string()).unwrap_or_default()),
         ("largest machine", advert.map(|it| it.largest.to_string()).unwrap_or_default()),
         ("advert heard", advert.map(|it| since(now, it.heard)).unwrap_or_default()),
+    ]);
+    text.push('\n');
+    text.push_str(&policy(peer));
+    text.push('\n');
+    text.push_str(&behaviour(peer));
+    text
+}
+
+/// What has happened with a peer since the node started.
+fn behaviour(peer: &shapes::Peer) -> String {
+    let counters = &peer.counters;
+    facts(&[
         (
             "requests",
             format!(

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use axum::http::Method;
 use serde::Serialize;
 
 use super::arguments::Site;
@@ -12,8 +13,8 @@ use super::error::Error;
 use super::host;
 use super::output::{Output, facts, since, table};
 use crate::api::secret::Secret;
-use crate::api::shapes::Moment;
 use crate::api::shapes::site as shapes;
+use crate::api::shapes::{Moment, Taken};
 use crate::api::tls::Pin;
 use crate::keys::Keys;
 
@@ -37,6 +38,12 @@ pub(super) async fn run(verb: Site, output: &mut Output<'_>) -> Result<(), Error
         Site::Show => {
             let site: shapes::Site = super::connect()?.get("/v1/site").await?;
             output.say(&site, |now| shown(&site, now))
+        }
+        Site::Reserve { share } => {
+            let asked = shapes::Reserve { share: share.to_string() };
+            let client = super::connect()?;
+            let taken: Taken = client.ask(Method::PUT, "/v1/site/reserve", Some(&asked)).await?;
+            output.say(&taken, |_| format!("{share} of the site is kept for its own tenants\n"))
         }
         Site::Use { place, key, pin } => {
             let mut context = if place.contains("://") {
@@ -110,6 +117,7 @@ pub(super) fn shown(site: &shapes::Site, now: Moment) -> String {
         ("vcpu", format!("{} {}/h", tariff.vcpu_hour, tariff.currency)),
         ("memory", format!("{} {}/h for a GiB", tariff.memory_gib_hour, tariff.currency)),
         ("disk", format!("{} {}/h for a GiB", tariff.disk_gib_hour, tariff.currency)),
+        ("reserve", site.reserve.clone()),
         ("node", format!("{} {role}, term {}, index {}", node.id, node.term, node.index)),
     ];
     let Some(inside) = &site.inside else { return facts(&told) };

@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect;
 use protocol::machine::{Goal, State};
 use protocol::manifest::OnPartition;
+use protocol::peering::{Policy, Setting, Standing};
 use protocol::site::state::{Mode, Role};
 use protocol::time::Timestamp;
 
@@ -19,6 +20,7 @@ use super::{host, key, machine, peer, service, site};
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
+use crate::api::shapes::peer as peers;
 use crate::api::shapes::problem::{Fault, Problem};
 use crate::api::shapes::service::{Service, Stage, Summary};
 use crate::api::shapes::site as sites;
@@ -98,6 +100,57 @@ fn a_service_is_shown_with_its_machines() {
     "#]].assert_eq(&shown);
 }
 
+fn beta() -> peers::Peer {
+    let settings = Policy::OPEN.with(&[Setting::BuysFrom(false)]).settings();
+    let size = Size { vcpus: 4, memory_mib: 2_048, disk_mib: 10_240 };
+    peers::Peer {
+        id: Some("ab".repeat(32)),
+        name: Some("beta".to_owned()),
+        standing: Some(Standing::Open),
+        policy: settings.map(Setting::written).map(|(name, it)| (name.to_owned(), it)).into(),
+        account: peers::Account { machines: 2, hourly: "0.020000".to_owned() },
+        machines_there: 1,
+        addresses: vec!["/ip4/192.0.2.2/tcp/7401".to_owned()],
+        connected_since: Some(ago(7_300)),
+        round_trip_us: Some(1_250),
+        advert: Some(peers::Advert { free: size, largest: size, tariff: tariff(), heard: ago(3) }),
+        ..peers::Peer::default()
+    }
+}
+
+#[test]
+fn a_peer_is_shown_with_its_policy_and_what_it_has() {
+    expect![[r#"
+        name                beta
+        id                  abababababababababababababababababababababababababababababababab
+        standing            open
+        connected           2026-11-22 05:28:32Z (2h ago)
+        addresses           /ip4/192.0.2.2/tcp/7401
+        round trip          1250 us
+        last failure        -
+        its machines here   2, 0.020000/h in all
+        our machines there  1
+        messages owed       0
+        advertises          4 vCPU, 2 GiB, 10 GiB disk
+        largest machine     4 vCPU, 2 GiB, 10 GiB disk
+        advert heard        2026-11-22 07:30:09Z (3s ago)
+
+        sells-to      yes
+        price-factor  1.000
+        credit        none
+        largest       none
+        machines-max  none
+        buys-from     no
+        price-max     none
+        preference    1.000
+
+        requests  0 in, 0 out, 0 put off
+        adverts   0 passed on, 0 refused
+        faults    0 refused, 0 oversize, 0 malformed, 0 foul
+    "#]]
+    .assert_eq(&peer::shown(&beta(), ago(0)));
+}
+
 #[test]
 fn lists_are_columns_that_awk_reads() {
     let key = Key {
@@ -107,22 +160,9 @@ fn lists_are_columns_that_awk_reads() {
         role: Role::Tenant,
         created: ago(86_400 * 3),
     };
-    let peer = sites::Peer {
-        id: Some("ab".repeat(32)),
-        name: Some("beta".to_owned()),
-        sells_to: true,
-        connected_since: Some(ago(7_300)),
-        advert: Some(sites::Advert {
-            free: Size { vcpus: 4, memory_mib: 2_048, disk_mib: 10_240 },
-            largest: Size { vcpus: 4, memory_mib: 2_048, disk_mib: 10_240 },
-            tariff: tariff(),
-            heard: ago(3),
-        }),
-        ..sites::Peer::default()
-    };
     let lists = [
         key::listed(&[key], ago(0)),
-        peer::listed(&[peer], ago(0)),
+        peer::listed(&[beta()], ago(0)),
         service::listed(&[shop(Stage::Running, vec![]).summary], ago(0)),
         machine::listed(&[], ago(0)),
     ];
@@ -130,8 +170,8 @@ fn lists_are_columns_that_awk_reads() {
         NAME  TENANT  ROLE    CREATED               AGE  ID
         ci    acme    tenant  2026-11-19 07:30:12Z  3d   0000000000aa
 
-        NAME  CONNECTED  BUYS HERE  SELLS TO US  FREE                        VCPU/H        OWED  ID
-        beta  2h         yes        no           4 vCPU, 2 GiB, 10 GiB disk  0.010000 EUR  0     abababababab
+        NAME  STANDING  CONNECTED  BUYS HERE  SELLS TO US  HERE  THERE  FREE                        VCPU/H        OWED  ID
+        beta  open      2h         yes        no           2     1      4 vCPU, 2 GiB, 10 GiB disk  0.010000 EUR  0     abababababab
 
         NAME  STAGE    ACTIVE  SINCE                 AGE  ID
         shop  RUNNING  1/0     2026-11-22 07:29:12Z  2m   0000000000aa
@@ -158,6 +198,7 @@ fn a_site_is_shown_to_its_operator() {
         incarnation: 0,
         founded: ago(60),
         tariff: tariff(),
+        reserve: "0.250".to_owned(),
         node: sites::Node { id: 1, is_leader: true, leader: Some(1), term: 2, index: 9 },
         inside: Some(sites::Inside {
             hosts: vec![hosts::Host {
@@ -192,6 +233,7 @@ fn a_site_is_shown_to_its_operator() {
         vcpu      0.010000 EUR/h
         memory    0.005000 EUR/h for a GiB
         disk      0.000100 EUR/h for a GiB
+        reserve   0.250
         node      1 leads, term 2, index 9
         services  1
         machines  1
@@ -374,6 +416,9 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir image register i --disk d --format qcow2 --size 2GiB",
         "reservoir image list",
         "reservoir key add k --tenant t --operator",
+        "reservoir peer add ID --name n --address /a --address /b credit=5.00 sells-to=no",
+        "reservoir peer policy n price-factor=1.2",
+        "reservoir site reserve 0.25",
     ] {
         assert!(Line::try_parse_from(line.split(' ')).is_ok(), "{line}");
     }
@@ -382,6 +427,9 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir image register i --kernel k",
         "reservoir image register i",
         "reservoir machine activate",
+        "reservoir peer policy n",
+        "reservoir peer policy n credit=much",
+        "reservoir site reserve 1.5",
         "reservoir machine define m --image i --memory 128 --disk 64MiB",
     ] {
         assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");

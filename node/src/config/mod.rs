@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use fabric::{BridgeName, Subnet};
 use protocol::ids::SiteId;
-use protocol::units::{Currency, Mebibytes, Micros, Tariff};
+use protocol::names::Label;
+use protocol::units::{Currency, Mebibytes, Tariff};
 use serde::Deserialize;
 
 #[cfg(test)]
@@ -239,11 +240,11 @@ pub struct Bus {
     pub mdns: bool,
 }
 
-/// A peer.
+/// A peer that the site begins with.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// What this site calls it.
-    pub name: String,
+    pub name: Label,
     /// Who it is.
     pub site: SiteId,
     /// Where it is.
@@ -294,9 +295,9 @@ pub fn check(file: File) -> Result<Config, Error> {
     let prices = &file.prices;
     let tariff = Tariff {
         currency: parse("prices.currency", &prices.currency, str::parse::<Currency>)?,
-        vcpu_hour: parse("prices.vcpu_hour", &prices.vcpu_hour, micros)?,
-        memory_gib_hour: parse("prices.memory_gib_hour", &prices.memory_gib_hour, micros)?,
-        disk_gib_hour: parse("prices.disk_gib_hour", &prices.disk_gib_hour, micros)?,
+        vcpu_hour: parse("prices.vcpu_hour", &prices.vcpu_hour, str::parse)?,
+        memory_gib_hour: parse("prices.memory_gib_hour", &prices.memory_gib_hour, str::parse)?,
+        disk_gib_hour: parse("prices.disk_gib_hour", &prices.disk_gib_hour, str::parse)?,
     };
     let size = |key, text: &Option<String>| {
         text.as_ref().map(|text| parse(key, text, str::parse::<Mebibytes>)).transpose()
@@ -328,11 +329,15 @@ fn peers(files: Vec<PeerFile>) -> Result<Vec<Peer>, Error> {
     let mut peers: Vec<Peer> = Vec::new();
     for file in files {
         let site = parse("peer.site", &file.site, str::parse::<SiteId>)?;
-        if peers.iter().any(|peer| peer.site == site || peer.name == file.name) {
+        let name = parse("peer.name", &file.name, str::parse::<Label>)?;
+        if peers.iter().any(|peer| peer.site == site || peer.name == name) {
             return Err(Error::PeerTwice { name: file.name });
         }
+        for address in &file.addresses {
+            parse("peer.addresses", address, federation::check_address)?;
+        }
         peers.push(Peer {
-            name: file.name,
+            name,
             site,
             addresses: file.addresses,
             sells_to: file.sells_to,
@@ -352,22 +357,4 @@ fn parse<T, E: std::error::Error + Send + Sync + 'static>(
         value: text.to_owned(),
         source: Box::new(source),
     })
-}
-
-/// The text is not an amount of money.
-#[derive(Debug, thiserror::Error)]
-#[error("write an amount with at most six decimals, such as 0.010000")]
-struct MalformedAmount;
-
-/// An amount such as `0.010000`, without ever being a float.
-fn micros(text: &str) -> Result<Micros, MalformedAmount> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || decimals.len() > 6 || !digits(whole) || !digits(decimals) {
-        return Err(MalformedAmount);
-    }
-    let whole: u64 = whole.parse().map_err(|_| MalformedAmount)?;
-    let decimals: u64 = format!("{decimals:0<6}").parse().map_err(|_| MalformedAmount)?;
-    let amount = whole.checked_mul(1_000_000).and_then(|units| units.checked_add(decimals));
-    amount.map(Micros).ok_or(MalformedAmount)
 }

@@ -80,13 +80,9 @@ fn an_unknown_key_is_refused_with_its_place() {
 
 #[test]
 fn a_price_is_never_a_float() {
-    expect!["the configuration's prices.vcpu_hour cannot be '1e3': write an amount with at most six decimals, such as 0.010000"]
+    expect!["the configuration's prices.vcpu_hour cannot be '1e3': '1e3' is no amount: write one with at most six decimals, such as 0.010000"]
         .assert_eq(&fault("[prices]\nvcpu_hour = '1e3'\n"));
     assert!(fault("[prices]\nvcpu_hour = 0.01\n").contains("expected a string"));
-    assert_eq!(micros("1.5").unwrap(), Micros(1_500_000));
-    assert!(micros("0.0000001").is_err());
-    assert!(micros("-1").is_err());
-    assert!(micros("99999999999999999999").is_err());
 }
 
 #[test]

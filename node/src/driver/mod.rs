@@ -1,4 +1,5 @@
-//! The site's own next steps, taken by the node that leads it.
+//! The site's own next steps, taken by the node that leads it; and, on every node, to whom it is
+//! connected.
 //!
 //! The driver looks at the state whenever that changes, or a deadline passes, and does what is
 //! due: configuration is taken over, machines without a place are sought at peers, passed
@@ -7,9 +8,12 @@
 
 mod adverts;
 mod outbox;
+mod wish;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::agreement::choice::Asked;
 use protocol::ids::{Mint, SiteId};
 use protocol::market::book::Candidate;
 use protocol::market::draw;
@@ -26,6 +30,7 @@ use crate::observe::{chain, now};
 
 use adverts::Adverts;
 use outbox::Outbox;
+use wish::Wish;
 
 /// How long the driver sleeps if nothing wakes it: short enough for refreshes and retries.
 const NAP: Duration = Duration::from_millis(500);
@@ -41,6 +46,7 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
     let mut driver = Driver {
         outbox: Outbox::new(desk.clone()),
         adverts: Adverts::new(desk.clone()),
+        wish: Wish::new(desk.clone()),
         configure,
         tidied: Instant::now(),
         desk,
@@ -48,6 +54,7 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
     let mut progress = driver.desk.watch();
     while !*closing.borrow() {
         progress.borrow_and_update();
+        driver.wish.look().await;
         if progress.borrow().is_leader {
             driver.look().await;
         }
@@ -69,6 +76,7 @@ struct Driver {
     configure: Configure,
     outbox: Outbox,
     adverts: Adverts,
+    wish: Wish,
     tidied: Instant,
 }
 
@@ -80,8 +88,12 @@ impl Driver {
         if self.desk.read(|site| site.profile().is_none()) {
             return;
         }
-        for seeking in self.desk.read(Site::seeking).into_iter().take(SEEKING_MAX) {
-            self.seek(seeking).await;
+        let seeking = self.desk.read(Site::seeking);
+        if !seeking.is_empty() {
+            let round_trips = self.round_trips().await;
+            for seeking in seeking.into_iter().take(SEEKING_MAX) {
+                self.seek(seeking, &round_trips).await;
+            }
         }
         let now = now();
         let passed = self.desk.read(|site| site.next_deadline().is_some_and(|at| at <= now));
@@ -104,25 +116,26 @@ impl Driver {
         let wanted = &self.configure;
         self.desk.read(|site| {
             let Some(profile) = site.profile() else { return true };
-            let peers: Vec<PeerEntry> = site
-                .peers()
-                .filter(|(_, peer)| peer.wanted)
-                .map(|(id, peer)| PeerEntry {
-                    site: *id,
-                    name: peer.name.clone(),
-                    sells_to: peer.sells_to,
-                    buys_from: peer.buys_from,
-                })
-                .collect();
-            let same_peers = peers.len() == wanted.peers.len()
-                && wanted.peers.iter().all(|peer| peers.contains(peer));
-            profile.name != wanted.name || profile.tariff != wanted.tariff || !same_peers
+            let unknown = |seed: &PeerEntry| site.peer(seed.site).is_none();
+            profile.name != wanted.name
+                || profile.tariff != wanted.tariff
+                || wanted.peers.iter().any(unknown)
         })
+    }
+
+    /// The round trip to each peer that is connected.
+    async fn round_trips(&self) -> BTreeMap<SiteId, Span> {
+        let peers = self.desk.peers().peers().await;
+        let measured = peers.into_iter().filter_map(|peer| {
+            let millis = u64::try_from(peer.rtt?.as_millis()).unwrap_or(u64::MAX);
+            Some((peer.site?, Span::from_millis(millis)))
+        });
+        measured.collect()
     }
 
     /// Draws whom to ask for a machine. Peers that are not in the book are asked with the last:
     /// that nothing is known of their room does not mean that they have none.
-    async fn seek(&self, seeking: Seeking) {
+    async fn seek(&self, seeking: Seeking, round_trips: &BTreeMap<SiteId, Span>) {
         let heard = self.desk.candidates();
         let candidates: Vec<Candidate> = seeking
             .peers
@@ -131,8 +144,10 @@ impl Driver {
             .collect();
         let mut mint = Mint::new(now(), rand::random());
         let drawn = draw::draw(&candidates, seeking.size, seeking.first_round, &mut mint);
+        let asked = |site: SiteId| Asked { site, round_trip: round_trips.get(&site).copied() };
+        let sites = drawn.sites.into_iter().map(asked).collect();
         let machine = seeking.machine;
-        self.propose(Command::Seek { machine, sites: drawn.sites, last: drawn.last }).await;
+        self.propose(Command::Seek { machine, sites, last: drawn.last }).await;
     }
 
     async fn propose(&self, command: Command) {

@@ -171,8 +171,8 @@ impl Admission for Clerk {
         let Some(desk) = self.desk.get() else {
             return Err(Refusal::policy("the node is starting: try again shortly"));
         };
-        let known = desk.read(|state| state.peer(site).is_some());
-        if known { Ok(()) } else { Err(Refusal::Stranger) }
+        let stranger = desk.read(|state| state.is_stranger(site));
+        if stranger { Err(Refusal::Stranger) } else { Ok(()) }
     }
 
     fn now(&self) -> Timestamp {

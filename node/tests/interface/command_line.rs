@@ -91,6 +91,38 @@ async fn a_service_is_submitted_followed_shown_and_ended() {
 }
 
 #[tokio::test]
+async fn a_peer_is_added_changed_and_removed_while_the_node_runs() {
+    let world = World::start().await;
+    let context = world.data.path().join("context.toml");
+    let id = "ab".repeat(32);
+    let add = ["peer", "add", &id, "--name", "beta", "--address", "/ip4/192.0.2.2/tcp/7401"];
+    for _ in 0..2 {
+        let added = run(&context, &[&add[..], &["credit=5.00"]].concat()).await.succeeds();
+        assert_eq!(added, "beta is a peer\n");
+    }
+    let policy = ["peer", "policy", "beta", "sells-to=no", "price-factor=1.2"];
+    let policy = run(&context, &policy).await.succeeds();
+    for line in ["sells-to      no", "price-factor  1.200", "credit        5.000000"] {
+        assert!(policy.contains(line), "{policy}");
+    }
+    let shown = run(&context, &["-o", "json", "peer", "show", "beta"]).await.succeeds();
+    let shown: Value = serde_json::from_str(&shown).expect("it is JSON");
+    assert_eq!(shown["standing"], "open");
+    assert_eq!(shown["policy"]["credit"], "5.000000");
+    run(&context, &["peer", "policy", "beta", "credit=much"]).await.fails(2, "such as 5.00");
+    let own = world.get("/v1/site").await.1["id"].as_str().expect("an id").to_owned();
+    run(&context, &["peer", "add", &own, "--name", "me"]).await.fails(3, "is this site");
+    let elsewhere = ["peer", "add", &id, "--name", "beta", "--address", "nowhere"];
+    run(&context, &elsewhere).await.fails(3, "'nowhere' is not an address");
+    run(&context, &["peer", "rm", "beta"]).await.succeeds();
+    run(&context, &["peer", "show", "beta"]).await.fails(4, "there is no peer 'beta'");
+    run(&context, &["site", "reserve", "0.25"]).await.succeeds();
+    let site = run(&context, &["site", "show"]).await.succeeds();
+    assert!(site.contains("reserve   0.250"), "{site}");
+    world.close().await;
+}
+
+#[tokio::test]
 async fn exit_codes_tell_what_went_wrong() {
     let world = World::start().await;
     world.register_guest().await;

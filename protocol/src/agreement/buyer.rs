@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::{Asked, Regard, best, objection};
 use super::{Message, PATIENCE, Refusal, Terms};
 use crate::identity::Verified;
 use crate::ids::{HoldId, MachineId, SiteId};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+use crate::units::Currency;
 
 /// An offer at hand.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct Asking {
     pub deadline: Timestamp,
     /// Whether nobody is left to be asked after this round.
     pub last: bool,
-    answers: BTreeMap<SiteId, Answer>,
+    answers: BTreeMap<SiteId, (Option<Span>, Answer)>,
 }
 
 /// What a round of asking came to.
@@ -56,8 +58,9 @@ pub struct Verdict {
 impl Asking {
     /// A round in which `sites` are asked at `now`.
     #[must_use]
-    pub fn new(machine: MachineId, sites: &[SiteId], last: bool, now: Timestamp) -> Self {
-        let answers = sites.iter().map(|site| (*site, Answer::Waiting)).collect();
+    pub fn new(machine: MachineId, sites: &[Asked], last: bool, now: Timestamp) -> Self {
+        let waiting = |asked: &Asked| (asked.site, (asked.round_trip, Answer::Waiting));
+        let answers = sites.iter().map(waiting).collect();
         Self { machine, deadline: now + PATIENCE, last, answers }
     }
 
@@ -68,41 +71,62 @@ impl Asking {
     /// The offer, if nobody waits for it.
     pub fn offered(&mut self, offer: Box<Offer>) -> Result<(), Box<Offer>> {
         match self.answers.get_mut(&offer.site) {
-            Some(answer @ Answer::Waiting) => {
+            Some((_, answer @ Answer::Waiting)) => {
                 *answer = Answer::Offered(offer);
                 Ok(())
             }
-            Some(Answer::Offered(_) | Answer::Refused(_)) | None => Err(offer),
+            Some((_, Answer::Offered(_) | Answer::Refused(_))) | None => Err(offer),
         }
     }
 
     /// Takes note of a refusal.
     pub fn refused(&mut self, site: SiteId, reason: Refusal) {
-        if let Some(answer @ Answer::Waiting) = self.answers.get_mut(&site) {
+        if let Some((_, answer @ Answer::Waiting)) = self.answers.get_mut(&site) {
             *answer = Answer::Refused(reason);
+        }
+    }
+
+    /// Takes back whatever a site has said: it makes no offers to this one any more.
+    pub fn withdrawn(&mut self, site: SiteId) {
+        if let Some((_, answer)) = self.answers.get_mut(&site) {
+            *answer = Answer::Refused(Refusal::NotServed);
         }
     }
 
     /// Whether everyone has answered, or the time is over.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.deadline || !self.answers.values().any(|answer| *answer == Answer::Waiting)
+        let waits = |(_, answer): &(Option<Span>, Answer)| *answer == Answer::Waiting;
+        now >= self.deadline || !self.answers.values().any(waits)
     }
 
-    /// Chooses the cheapest offer; among equals, the first site in the order of ids.
+    /// The sites that were asked, with the round trip to each as it was then.
+    pub fn asked(&self) -> impl Iterator<Item = Asked> {
+        self.answers
+            .iter()
+            .map(|(site, (round_trip, _))| Asked { site: *site, round_trip: *round_trip })
+    }
+
+    /// Chooses one of the offers, as [`super::choice`] says.
     #[must_use]
-    pub fn verdict(self) -> Verdict {
+    pub fn verdict(self, regards: &BTreeMap<SiteId, Regard>, currency: Currency) -> Verdict {
+        let mut verdict = Verdict { taken: None, declined: Vec::new(), refused: BTreeMap::new() };
         let mut offers = Vec::new();
-        let mut refused = BTreeMap::new();
-        for (site, answer) in self.answers {
+        for (site, (_, answer)) in self.answers {
             match answer {
-                Answer::Offered(offer) => offers.push(*offer),
-                Answer::Refused(reason) => drop(refused.insert(site, reason)),
-                Answer::Waiting => drop(refused.insert(site, Refusal::Silent)),
+                Answer::Offered(offer) => match objection(&offer, regards.get(&site), currency) {
+                    None => offers.push(*offer),
+                    Some(reason) => {
+                        verdict.refused.insert(site, reason);
+                        verdict.declined.push(*offer);
+                    }
+                },
+                Answer::Refused(reason) => drop(verdict.refused.insert(site, reason)),
+                Answer::Waiting => drop(verdict.refused.insert(site, Refusal::Silent)),
             }
         }
-        offers.sort_by_key(|offer| (offer.terms.price.hourly, offer.site));
-        let mut offers = offers.into_iter();
-        Verdict { taken: offers.next(), declined: offers.collect(), refused }
+        verdict.taken = best(&offers, regards).map(|place| offers.remove(place));
+        verdict.declined.extend(offers);
+        verdict
     }
 }

@@ -14,6 +14,9 @@
 //!     <--------------------------------- Lost        or what ran it is gone
 //! ```
 //!
+//! `Farewell`, from either, is the last word of a site that has removed the other from its peers:
+//! after it nothing more is answered.
+//!
 //! Each message is a signed statement in a numbered stream, delivered once and in order (see
 //! [`crate::site`]), so neither side repeats or reorders anything here. What may be assumed from
 //! silence: the seller lets a hold go after [`HOLD`]; the buyer stops waiting for offers after
@@ -24,6 +27,7 @@
 //! that is held to them: both have the other's signature, or there is no agreement.
 
 pub mod buyer;
+pub mod choice;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +98,14 @@ pub enum Refusal {
     UnknownImage,
     /// The seller does not sell to this buyer.
     NotServed,
+    /// The machine is larger than the seller sells to this buyer.
+    TooLarge,
+    /// The buyer has as many machines there as the seller lets it have.
+    TooMany,
+    /// The buyer's machines there would cost more for an hour than the seller gives it credit for.
+    OverCredit,
+    /// What is left is kept for the seller's own tenants.
+    Reserved,
     /// The machine's description does not hang together, or is not the caller's.
     Malformed,
     /// The seller has this machine already.
@@ -102,6 +114,12 @@ pub enum Refusal {
     Lapsed,
     /// No answer came in time. Said by the buyer to itself.
     Silent,
+    /// The price is in another currency than the buyer's. Said by the buyer to itself.
+    OtherCurrency,
+    /// The price is above what the buyer pays there. Said by the buyer to itself.
+    TooDear,
+    /// The buyer has stopped buying there. Said by the buyer to itself.
+    NotWanted,
 }
 
 impl std::fmt::Display for Refusal {
@@ -110,10 +128,17 @@ impl std::fmt::Display for Refusal {
             Self::NoCapacity => "no host has room for it",
             Self::UnknownImage => "its image is not registered there",
             Self::NotServed => "that site does not sell to this one",
+            Self::TooLarge => "it is larger than that site sells to this one",
+            Self::TooMany => "that site lets this one have no more machines",
+            Self::OverCredit => "it would exceed the credit that that site gives this one",
+            Self::Reserved => "what is left there is kept for that site's own tenants",
             Self::Malformed => "its description was refused as malformed",
             Self::Duplicate => "that site has the machine already",
             Self::Lapsed => "the offer had lapsed when it was accepted",
             Self::Silent => "no answer in time",
+            Self::OtherCurrency => "it asks for another currency than this site's",
+            Self::TooDear => "it asks for more than this site pays there",
+            Self::NotWanted => "this site does not buy there any more",
         })
     }
 }
@@ -207,6 +232,9 @@ pub enum Message {
         /// The home's part of its epoch.
         epoch: u64,
     },
+    /// Either to the other: it has parted with the other. Nothing stands between them, and
+    /// whatever the other still waits for will not come.
+    Farewell,
 }
 
 impl Claim for Message {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Mode, Role};
 use crate::agreement::Message;
+use crate::agreement::choice::Asked;
 use crate::epoch::Epoch;
 use crate::identity::{PublicKey, Verified};
 use crate::ids::{
@@ -17,6 +18,7 @@ use crate::machine::{Goal, Verb};
 use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::membership::Standing;
 use crate::names::Label;
+use crate::peering::{Reserve, Setting};
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
 
@@ -111,7 +113,7 @@ pub enum Command {
         /// The machine.
         machine: MachineId,
         /// Whom to ask, drawn from the leader's book of adverts.
-        sites: Vec<SiteId>,
+        sites: Vec<Asked>,
         /// Whether nobody is left to be asked after them.
         last: bool,
     },
@@ -153,21 +155,21 @@ pub struct Configure {
     pub name: String,
     /// What it charges.
     pub tariff: Tariff,
-    /// Its peers.
+    /// The peers that it begins with. One that is known already is left as it has become.
     pub peers: Vec<PeerEntry>,
 }
 
-/// A peer, as the configuration names it.
+/// A peer that is to be added.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct PeerEntry {
     /// The peer.
     pub site: SiteId,
     /// What this site calls it.
-    pub name: String,
-    /// Whether it may buy here.
-    pub sells_to: bool,
-    /// Whether this site may buy there.
-    pub buys_from: bool,
+    pub name: Label,
+    /// Where it is, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// What of its policy is not as [`Policy::OPEN`](crate::peering::Policy::OPEN) has it.
+    pub settings: Vec<Setting>,
 }
 
 /// A tenant's request.
@@ -271,6 +273,26 @@ pub enum OperatorAsk {
     DrainPeer {
         /// The peer.
         peer: SiteId,
+    },
+    /// Add a peer, or say anew what a peer is called and where it is. What its policy is stays,
+    /// but for the settings given.
+    AddPeer(PeerEntry),
+    /// Change the policy towards a peer.
+    SetPolicy {
+        /// The peer.
+        site: SiteId,
+        /// What is to be changed.
+        settings: Vec<Setting>,
+    },
+    /// Remove a peer.
+    RemovePeer {
+        /// The peer.
+        site: SiteId,
+    },
+    /// Keep a share of the site's capacity for its own tenants.
+    SetReserve {
+        /// The share.
+        reserve: Reserve,
     },
 }
 
@@ -478,11 +500,38 @@ pub enum Refusal {
         /// How many.
         limit: usize,
     },
-    /// Messages from a site that is not a peer.
+    /// A site that is not a peer.
     #[error("site {site} is not a peer of this site")]
     UnknownPeer {
         /// The site.
         site: SiteId,
+    },
+    /// A site is no peer of itself.
+    #[error("site {site} is this site: it needs no peering with itself")]
+    OwnSite {
+        /// The site.
+        site: SiteId,
+    },
+    /// Addresses that are too many or too long.
+    #[error("a peer has at most {count} addresses of {length} bytes: leave some out")]
+    Addresses {
+        /// How many there may be.
+        count: usize,
+        /// How long each may be.
+        length: usize,
+    },
+    /// Machines stand in the way of removing a peer.
+    #[error(
+        "{there} machines of this site are at peer '{name}', and {here} of its machines are here: \
+         end them first"
+    )]
+    PeerInUse {
+        /// What the peer is called.
+        name: Label,
+        /// Machines of this site there.
+        there: usize,
+        /// Machines of the peer here.
+        here: usize,
     },
     /// Messages that leave a gap.
     #[error("messages of site {site} begin at {first}, but {taken} is the last that was taken up")]

@@ -65,8 +65,8 @@ pub const IMAGES_MAX: usize = 1_000;
 /// The most keys.
 pub const KEYS_MAX: usize = 1_000;
 
-/// The most peers, as many as a configuration file can name in good order.
-pub const PEERS_MAX: usize = 1_000;
+/// The most peers, as many as the bus keeps connections to.
+pub const PEERS_MAX: usize = 512;
 
 /// The most messages owed to one peer before no further call is made to it: orders and reports
 /// must still find room, so this is no hard end, only the end of new business.

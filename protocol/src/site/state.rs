@@ -18,6 +18,7 @@ use crate::machine::{Goal, State};
 use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::membership::Standing;
 use crate::names::Label;
+use crate::peering::{self, Buying, Policy, Reserve, Selling};
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
 
@@ -35,6 +36,8 @@ pub struct Profile {
     /// The number of the node that was taken on last. Numbers are never used again: Raft would
     /// take a new node for the old one.
     pub nodes: u64,
+    /// What of its capacity is not sold.
+    pub reserve: Reserve,
     /// When it was founded.
     pub founded: Timestamp,
     /// The latest moment stamped on a command: the site's clock never goes back.
@@ -139,13 +142,18 @@ pub struct Registered {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
     /// What this site calls it.
-    pub name: String,
-    /// Whether it may buy here.
-    pub sells_to: bool,
-    /// Whether this site may buy there.
-    pub buys_from: bool,
-    /// Whether it is still wanted: one that is not is kept while there is business with it.
-    pub wanted: bool,
+    pub name: Label,
+    /// Where it is, as multiaddresses.
+    pub addresses: Vec<String>,
+    /// What it is allowed.
+    pub policy: Policy,
+    /// How far it is wanted.
+    pub standing: peering::Standing,
+    /// Whether a configuration has named it: the row of such a peer is never forgotten, or the
+    /// file would bring back whom an operator has removed.
+    pub seeded: bool,
+    /// When it was added.
+    pub since: Timestamp,
     /// The number of the next message to it.
     pub next: u64,
     /// The number of the last message from it that was taken up.
@@ -153,6 +161,30 @@ pub struct Peer {
     /// Since when the session in which it runs machines for this site cannot be held any more;
     /// none while it may be.
     pub ended: Option<Timestamp>,
+}
+
+impl Peer {
+    /// What it may buy here.
+    #[must_use]
+    pub const fn selling(&self) -> Selling {
+        let open = matches!(self.standing, peering::Standing::Open | peering::Standing::Drained);
+        let selling = self.policy.selling;
+        Selling { open: open && selling.open, ..selling }
+    }
+
+    /// Whether a word was ever exchanged with it.
+    #[must_use]
+    pub const fn has_spoken(&self) -> bool {
+        self.next > 1 || self.taken > 0
+    }
+
+    /// What this site may buy there: nothing while the session with it has ended.
+    #[must_use]
+    pub const fn buying(&self) -> Buying {
+        let open = matches!(self.standing, peering::Standing::Open) && self.ended.is_none();
+        let buying = self.policy.buying;
+        Buying { open: open && buying.open, ..buying }
+    }
 }
 
 /// A message owed to a peer until the peer has acknowledged it.

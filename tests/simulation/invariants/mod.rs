@@ -5,6 +5,7 @@ pub(crate) mod capacity;
 pub(crate) mod durability;
 pub(crate) mod forgetting;
 pub(crate) mod one_instance;
+pub(crate) mod policy;
 pub(crate) mod replicas;
 pub(crate) mod settled;
 
@@ -40,6 +41,7 @@ impl World {
     pub(crate) fn judge(&mut self) {
         for member in std::mem::take(&mut self.touched) {
             self.judge_capacity(member);
+            self.judge_policy(member);
             self.judge_durability(member);
         }
     }

@@ -2,11 +2,11 @@
 //! with a reason for each machine, or is gone; nothing is held, asked or owed; every machine is
 //! where its tenant wants it, once, and both sides of an agreement know the same.
 
-use protocol::ids::{MachineId, MachineName};
+use protocol::ids::{MachineId, MachineName, SiteId};
 use protocol::machine::guest::Phase;
 use protocol::machine::{Goal, State};
 use protocol::site::Site;
-use protocol::site::state::{Guest, Machine, Place, Service, Stage};
+use protocol::site::state::{Guest, Machine, Peer, Place, Service, Stage};
 
 use crate::host::Local;
 use crate::world::World;
@@ -29,7 +29,13 @@ impl World {
         if let Some(deadline) = state.next_deadline() {
             return Some(format!("a hold or a call is open until {deadline:?}"));
         }
-        if let Some((peer, _)) = state.peers().find(|(peer, _)| state.owed(**peer) > 0) {
+        // To whom this site is a stranger, nothing can be delivered.
+        let hears = |peer: SiteId| {
+            let other = self.members[self.index(peer)].state();
+            other.is_some_and(|other| !other.is_stranger(site.id))
+        };
+        let owed = |(peer, _): &(&SiteId, &Peer)| state.owed(**peer) > 0 && hears(**peer);
+        if let Some((peer, _)) = state.peers().find(owed) {
             let first = state.dispatch(*peer);
             return Some(format!("messages are owed: {first:?}"));
         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::command::Outcome;
-use super::super::state::{Agreement, Displacement, Peer, Place, Timer};
+use super::super::state::{Agreement, Displacement, Place, Timer};
 use super::super::{OUTBOX_MAX, Site, Turn};
 use super::displacing::WORD_AWAITED;
 use crate::agreement::buyer::{Asking, Offer};
+use crate::agreement::choice::{Asked, Regard};
 use crate::agreement::{Acceptance, Call, Message, Refusal, Report};
 use crate::identity::Verified;
 use crate::ids::{CallId, HoldId, MachineId, SiteId};
@@ -22,7 +23,7 @@ impl Site {
     pub(super) fn seek(
         &mut self,
         machine: MachineId,
-        sites: &[SiteId],
+        sites: &[Asked],
         last: bool,
         turn: &mut Turn,
     ) -> Outcome {
@@ -32,7 +33,7 @@ impl Site {
         if self.place_here(&[machine], turn) {
             return Outcome::Done;
         }
-        let asked: Vec<SiteId> = sites.iter().copied().filter(|site| self.may_ask(*site)).collect();
+        let asked: Vec<Asked> = sites.iter().copied().filter(|it| self.may_ask(it.site)).collect();
         if asked.is_empty() {
             if last {
                 self.cannot_place(machine, &refused, turn);
@@ -50,15 +51,47 @@ impl Site {
             on_partition: row.on_partition,
         };
         self.calls.insert(call, Asking::new(machine, &asked, last, turn.now));
-        for site in asked {
+        for Asked { site, .. } in asked {
             self.owe(site, Message::Call(Box::new(question.clone())), turn);
         }
         Outcome::Done
     }
 
     fn may_ask(&self, site: SiteId) -> bool {
-        let able = |peer: &Peer| peer.buys_from && peer.ended.is_none();
-        self.peers.get(&site).is_some_and(able) && self.owed_to(site) < OUTBOX_MAX
+        self.peers.get(&site).is_some_and(|peer| peer.buying().open)
+            && self.owed_to(site) < OUTBOX_MAX
+    }
+
+    /// What this site thinks of those that it has asked, for one machine.
+    fn regards(&self, asking: &Asking) -> BTreeMap<SiteId, Regard> {
+        let component = self.machines.get(&asking.machine).and_then(|row| row.membership.as_ref());
+        let mut regards: BTreeMap<SiteId, Regard> = asking
+            .asked()
+            .filter_map(|Asked { site, round_trip }| {
+                let buying = self.peers.get(&site)?.buying();
+                Some((site, Regard { buying, round_trip, siblings: 0, machines: 0 }))
+            })
+            .collect();
+        for (_, row) in self.machines.iter() {
+            let site = match &row.place {
+                Place::There { site, .. } => *site,
+                Place::Held(offer) | Place::Accepted(offer) => offer.site,
+                Place::Nowhere | Place::Sought { .. } | Place::Postponed | Place::Here(_) => {
+                    continue;
+                }
+            };
+            if let Some(regard) = regards.get_mut(&site) {
+                regard.machines += 1;
+                let sibling = component.is_some_and(|it| {
+                    let other = row.membership.as_ref();
+                    other.is_some_and(|other| {
+                        (other.service, &other.component) == (it.service, &it.component)
+                    })
+                });
+                regard.siblings += usize::from(sibling);
+            }
+        }
+        regards
     }
 
     /// A seller makes an offer. One that nobody waits for any more is declined, so that its room
@@ -115,7 +148,7 @@ impl Site {
         }
     }
 
-    fn close_call_if_over(&mut self, call: CallId, turn: &mut Turn) {
+    pub(super) fn close_call_if_over(&mut self, call: CallId, turn: &mut Turn) {
         if self.calls.get(&call).is_some_and(|asking| asking.is_over(turn.now)) {
             self.close_call(call, turn);
         }
@@ -124,7 +157,9 @@ impl Site {
     fn close_call(&mut self, call: CallId, turn: &mut Turn) {
         let Some(asking) = self.calls.remove(&call) else { return };
         let (machine, last) = (asking.machine, asking.last);
-        let verdict = asking.verdict();
+        let regards = self.regards(&asking);
+        let currency = self.profile.get(&()).expect("a configured site").tariff.currency;
+        let verdict = asking.verdict(&regards, currency);
         for offer in verdict.declined {
             self.owe(offer.site, Message::Decline { hold: offer.hold }, turn);
         }
@@ -208,6 +243,15 @@ impl Site {
             row.place = Place::Sought { call: None, refused: BTreeMap::new() };
             self.unplaced(machine, turn);
         }
+    }
+
+    /// The peer that held room for a machine, or had been told that it is taken, will not keep it:
+    /// the search goes on without that peer.
+    pub(super) fn offer_gone(&mut self, machine: MachineId, peer: SiteId, turn: &mut Turn) {
+        let Some(row) = self.machines.get_mut(&machine) else { return };
+        let refused = BTreeMap::from([(peer, Refusal::NotServed)]);
+        row.place = Place::Sought { call: None, refused };
+        self.unplaced(machine, turn);
     }
 
     fn accepted_offer(&self, machine: MachineId, from: SiteId, hold: HoldId) -> Option<Offer> {

@@ -132,7 +132,7 @@ impl Site {
             reason.push_str("; no peer could be asked");
         }
         for (site, why) in refused {
-            let name = self.peers.get(site).map_or_else(|| site.short(), |peer| peer.name.clone());
+            let name = self.peers.get(site).map_or_else(|| site.short(), |it| it.name.to_string());
             reason.push_str(&format!("; {name}: {why}"));
         }
         reason

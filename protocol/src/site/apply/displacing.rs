@@ -17,6 +17,7 @@ use crate::agreement::{Message, Refusal};
 use crate::ids::{HoldId, HostId, MachineId, SiteId};
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
+use crate::peering::Standing;
 use crate::time::Span;
 
 /// How long a machine for which there was no room is left before it is sought again: room comes
@@ -65,10 +66,9 @@ impl Site {
         peer: SiteId,
         turn: &mut Turn,
     ) -> Result<Outcome, CommandRefusal> {
-        let Some(row) = self.peers.get_mut(&peer) else {
-            return Err(CommandRefusal::UnknownPeer { site: peer });
-        };
-        row.buys_from = false;
+        self.standing_peer(peer)?;
+        let Some(row) = self.peers.get_mut(&peer) else { return Ok(Outcome::Done) };
+        row.standing = Standing::Drained;
         for machine in self.machines_at(peer) {
             let Some(row) = self.machines.get_mut(&machine) else { continue };
             let movable = row.on_partition == OnPartition::Fence

@@ -36,17 +36,26 @@ impl Site {
     /// What is left on each host that takes machines. One on which something is left of machines
     /// that were placed elsewhere takes none before that is gone: they could be the same ones.
     pub(in crate::site) fn rooms(&self) -> Vec<Room> {
-        let takes = |id: &HostId, host: &Host| {
+        let room = |(id, host): (&HostId, &Host)| Room {
+            host: *id,
+            free: host.capacity.minus(self.promised_on(*id)),
+        };
+        self.taking_hosts().map(room).collect()
+    }
+
+    fn taking_hosts(&self) -> impl Iterator<Item = (&HostId, &Host)> {
+        self.hosts.iter().filter(|(id, host)| {
             host.trouble.is_empty()
                 && !host.drained
                 && host.ended.is_none()
                 && self.stays(host.node)
-                && self.occupancy.on(*id).is_none_or(|occupied| occupied.remains.is_empty())
-        };
-        let rooms = self.hosts.iter().filter(|(id, host)| takes(id, host));
-        rooms
-            .map(|(id, host)| Room { host: *id, free: host.capacity.minus(self.promised_on(*id)) })
-            .collect()
+                && self.occupancy.on(**id).is_none_or(|occupied| occupied.remains.is_empty())
+        })
+    }
+
+    /// What the hosts have to give in all that take machines.
+    pub(super) fn capacity(&self) -> Size {
+        self.taking_hosts().fold(Size::default(), |sum, (_, host)| sum.plus(host.capacity))
     }
 
     /// What has been promised on a host: to guests, and by holds.

@@ -6,6 +6,7 @@ mod displacing;
 mod hosting;
 mod membership;
 mod operator;
+mod peering;
 mod peers;
 mod repair;
 mod selling;
@@ -86,6 +87,7 @@ impl Site {
         self.let_holds_go(turn);
         self.close_calls(turn);
         self.ring_timers(turn);
+        self.part_with_leaving(turn);
     }
 
     /// When the next deadline passes, if there is any.
@@ -94,7 +96,8 @@ impl Site {
         let holds = self.holds.iter().map(|(_, hold)| hold.expires);
         let calls = self.calls.iter().map(|(_, asking)| asking.deadline);
         let timer = self.timers.iter().next().map(|((at, _), _)| *at);
-        holds.chain(calls).chain(timer).min()
+        let partings = (!self.leaving_done().is_empty()).then(|| self.now());
+        holds.chain(calls).chain(timer).chain(partings).min()
     }
 
     fn take_up(&mut self, from: SiteId, message: &Verified<Message>, turn: &mut Turn) {
@@ -117,6 +120,7 @@ impl Site {
             }
             Message::Report(report) => self.reported(from, report, turn),
             Message::Lost { machine, epoch } => self.lost(from, *machine, *epoch, turn),
+            Message::Farewell => self.parted(from, turn),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What operators ask: keys, tenants, images, hosts.
+//! What operators ask: keys, tenants, images; what they say of peers is in [`super::peering`].
 
 use super::super::command::{OperatorAsk, Outcome, Refusal};
 use super::super::state::{Key, Place, Registered, Role, Tenant};
@@ -29,6 +29,10 @@ impl Site {
             OperatorAsk::EnableHost { host } => self.enable_host(*host),
             OperatorAsk::ForgetHost { host } => self.forget_host(*host),
             OperatorAsk::DrainPeer { peer } => self.drain_peer(*peer, turn),
+            OperatorAsk::AddPeer(entry) => self.add_peer(entry, turn),
+            OperatorAsk::SetPolicy { site, settings } => self.set_policy(*site, settings),
+            OperatorAsk::RemovePeer { site } => self.remove_peer(*site, turn),
+            OperatorAsk::SetReserve { reserve } => Ok(self.set_reserve(*reserve)),
         }
     }
 

@@ -1,67 +1,14 @@
-//! Peers: who they are, and the numbered streams of messages to and from them.
+//! The numbered streams of messages to and from peers.
 
 use std::collections::BTreeMap;
 
-use super::super::command::{Configure, Outcome, Refusal};
-use super::super::state::{Peer, Profile};
-use super::super::{PEERS_MAX, Site, Turn};
+use super::super::command::{Outcome, Refusal};
+use super::super::{Site, Turn};
 use crate::agreement::Message;
 use crate::identity::Verified;
 use crate::ids::SiteId;
 
 impl Site {
-    /// Takes over what the configuration says. A peer that is not named any more is kept,
-    /// unwanted, for what there still is between the two sites.
-    pub(super) fn configure(
-        &mut self,
-        configure: &Configure,
-        turn: &Turn,
-    ) -> Result<Outcome, Refusal> {
-        let known = self.profile.get(&());
-        if let Some(profile) = known
-            && profile.site != configure.site
-        {
-            return Err(Refusal::OtherSite { site: profile.site });
-        }
-        if configure.peers.len() > PEERS_MAX {
-            return Err(Refusal::Full { what: "peers".to_owned(), limit: PEERS_MAX });
-        }
-        let profile = Profile {
-            site: configure.site,
-            name: configure.name.clone(),
-            incarnation: known.map_or(0, |profile| profile.incarnation),
-            tariff: configure.tariff,
-            nodes: known.map_or(0, |profile| profile.nodes),
-            founded: known.map_or(turn.now, |profile| profile.founded),
-            now: turn.now,
-        };
-        self.profile.insert((), profile);
-        let named = |site: &SiteId| configure.peers.iter().any(|peer| peer.site == *site);
-        let unnamed: Vec<SiteId> =
-            self.peers.iter().map(|(site, _)| *site).filter(|site| !named(site)).collect();
-        for site in unnamed {
-            if let Some(peer) = self.peers.get_mut(&site) {
-                (peer.wanted, peer.sells_to, peer.buys_from) = (false, false, false);
-            }
-        }
-        for entry in configure.peers.iter().filter(|entry| entry.site != configure.site) {
-            let (next, taken) =
-                self.peers.get(&entry.site).map_or((1, 0), |peer| (peer.next, peer.taken));
-            let ended = self.peers.get(&entry.site).and_then(|peer| peer.ended);
-            let peer = Peer {
-                name: entry.name.clone(),
-                sells_to: entry.sells_to,
-                buys_from: entry.buys_from,
-                wanted: true,
-                next,
-                taken,
-                ended,
-            };
-            self.peers.insert(entry.site, peer);
-        }
-        Ok(Outcome::Done)
-    }
-
     /// Takes up a peer's messages, each once and in order. Those taken up before are passed over;
     /// behind a gap nothing is taken up.
     pub(super) fn receive(

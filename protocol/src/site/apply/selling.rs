@@ -1,6 +1,6 @@
 //! The seller's side of an agreement: offers with room behind them, and guests under agreements.
 
-use super::super::state::{Agreement, Guest, Hold, Lodging, guest_name};
+use super::super::state::{Agreement, Guest, Hold, Lodging, Peer, guest_name};
 use super::super::{GUESTS_MAX, OUTBOX_MAX, Site, Turn};
 use crate::agreement::{Acceptance, Call, HOLD, Message, Refusal, Terms};
 use crate::identity::Verified;
@@ -8,7 +8,7 @@ use crate::ids::{HoldId, HostId, MachineId, SiteId};
 use crate::machine::Goal;
 use crate::machine::guest::Progress;
 use crate::placement::{self, Need};
-use crate::units::Price;
+use crate::units::Size;
 
 impl Site {
     /// A buyer asks whether this site could run a machine. One that asks and asks and takes up no
@@ -30,9 +30,49 @@ impl Site {
         call: &Call,
         turn: &mut Turn,
     ) -> Result<(HoldId, Terms), Refusal> {
-        if !self.peers.get(&from).is_some_and(|peer| peer.sells_to) {
-            return Err(Refusal::NotServed);
+        let selling = self.peers.get(&from).map(Peer::selling).filter(|selling| selling.open);
+        let Some(selling) = selling else { return Err(Refusal::NotServed) };
+        self.check_described(from, call)?;
+        let hull = &call.hull;
+        let size = hull.size();
+        let profile = self.profile.get(&()).expect("a configured site has a tariff");
+        let (price, reserve) = (selling.price(&profile.tariff, size), profile.reserve);
+        selling.allows(self.account(from), size, price.hourly)?;
+        let plan = placement::plan(&[Need { machine: hull.machine, size }], &self.rooms());
+        let Some((_, host)) = plan.here.first().copied() else {
+            return Err(Refusal::NoCapacity);
+        };
+        if self.guests.len() + self.holds.len() >= GUESTS_MAX {
+            return Err(Refusal::NoCapacity);
         }
+        if !reserve.sellable(self.capacity()).holds(self.sold().plus(size)) {
+            return Err(Refusal::Reserved);
+        }
+        let terms = Terms {
+            home: from,
+            provider: self.me(),
+            machine: hull.machine,
+            hull: hull.id(),
+            size,
+            image: call.image,
+            on_partition: call.on_partition,
+            price,
+        };
+        let id = HoldId::from_uuid(turn.mint.uuid());
+        let hold = Hold {
+            buyer: from,
+            tenant: call.tenant,
+            terms: terms.clone(),
+            hull: hull.clone(),
+            lodging: self.lodging(host),
+            expires: turn.now + HOLD,
+        };
+        self.insert_hold(id, hold);
+        Ok((id, terms))
+    }
+
+    /// Whether the machine that is asked for hangs together, and could be made here.
+    fn check_described(&self, from: SiteId, call: &Call) -> Result<(), Refusal> {
         let hull = &call.hull;
         if hull.home != from || !hull.is_sound() {
             return Err(Refusal::Malformed);
@@ -48,38 +88,21 @@ impl Site {
         {
             return Err(Refusal::Malformed);
         }
-        let size = hull.size();
-        let need = Need { machine: hull.machine, size };
-        let rooms = self.rooms();
-        let plan = placement::plan(&[need], &rooms);
-        let Some((_, host)) = plan.here.first().copied() else {
-            return Err(Refusal::NoCapacity);
-        };
-        if self.guests.len() + self.holds.len() >= GUESTS_MAX {
-            return Err(Refusal::NoCapacity);
-        }
-        let tariff = self.profile.get(&()).expect("a configured site has a tariff").tariff;
-        let terms = Terms {
-            home: from,
-            provider: self.me(),
-            machine: hull.machine,
-            hull: hull.id(),
-            size,
-            image: call.image,
-            on_partition: call.on_partition,
-            price: Price { currency: tariff.currency, hourly: tariff.hourly(size) },
-        };
-        let id = HoldId::from_uuid(turn.mint.uuid());
-        let hold = Hold {
-            buyer: from,
-            tenant: call.tenant,
-            terms: terms.clone(),
-            hull: hull.clone(),
-            lodging: self.lodging(host),
-            expires: turn.now + HOLD,
-        };
-        self.insert_hold(id, hold);
-        Ok((id, terms))
+        Ok(())
+    }
+
+    /// What has been sold, or is held for an offer.
+    fn sold(&self) -> Size {
+        let guests = self.guests.iter().filter(|(_, guest)| guest.agreement.is_some());
+        let guests = guests.map(|(_, guest)| guest.hull.size());
+        let holds = self.holds.iter().map(|(_, hold)| hold.hull.size());
+        guests.chain(holds).fold(Size::default(), Size::plus)
+    }
+
+    /// What may be sold besides, however it lies on the hosts.
+    pub(in crate::site) fn for_sale(&self) -> Size {
+        let reserve = self.profile.get(&()).map(|it| it.reserve).unwrap_or_default();
+        reserve.sellable(self.capacity()).minus(self.sold())
     }
 
     /// A place on `host` with the lowest number that nothing else there has.

@@ -4,6 +4,7 @@ use super::super::command::Outcome;
 use super::super::state::{Place, Stage};
 use super::super::{ENDED_KEPT, REQUESTS_KEPT, Site};
 use crate::ids::{HoldId, MachineId, RequestId, ServiceId, SiteId, TenantId};
+use crate::peering::Standing;
 use crate::time::{Span, Timestamp};
 
 /// How long an ended agreement is kept: the evidence outlasts any period in which it can be
@@ -91,13 +92,15 @@ impl Site {
             .map(|(id, _)| *id)
     }
 
-    /// Peers that nobody wants any more and with whom not a word was ever exchanged. Any other is
-    /// remembered for good: were it named again, its stream must go on where it stopped, or the
+    /// Peers that have been removed and with whom not a word was ever exchanged. Any other is
+    /// remembered for good: were it added again, its stream must go on where it stopped, or the
     /// two sites would take each other's new messages for old ones.
     fn forgettable_peers(&self) -> impl Iterator<Item = SiteId> {
         self.peers
             .iter()
-            .filter(|(_, peer)| !peer.wanted && peer.next == 1 && peer.taken == 0)
+            .filter(|(_, peer)| {
+                peer.standing == Standing::Gone && !peer.has_spoken() && !peer.seeded
+            })
             .map(|(site, _)| *site)
     }
 }

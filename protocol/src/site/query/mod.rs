@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Guest, Host, Invitation, Key, Machine, Node, Peer, Place, Profile, Registered,
+    Agreement, Guest, Hold, Host, Invitation, Key, Machine, Node, Peer, Place, Profile, Registered,
     Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
@@ -145,6 +145,13 @@ impl Site {
         self.owed_to(peer)
     }
 
+    /// How many machines of this site's tenants are at a peer.
+    #[must_use]
+    pub fn placed_at(&self, peer: SiteId) -> usize {
+        let there = |row: &Machine| matches!(row.place, Place::There { site, .. } if site == peer);
+        self.machines.iter().filter(|(_, row)| there(row)).count()
+    }
+
     /// All services.
     pub fn services(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
         self.services.iter()
@@ -188,6 +195,11 @@ impl Site {
     #[must_use]
     pub fn guest(&self, name: MachineName) -> Option<&Guest> {
         self.guests.get(&name)
+    }
+
+    /// The offers that this site has made and that may still be taken.
+    pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
+        self.holds.iter()
     }
 
     /// All agreements, as buyer and as seller.
@@ -262,8 +274,7 @@ impl Site {
                     .peers
                     .iter()
                     .filter(|(site, peer)| {
-                        peer.buys_from
-                            && peer.ended.is_none()
+                        peer.buying().open
                             && !refused.contains_key(site)
                             && allows(row, **site, peer.name.as_str())
                     })
@@ -274,13 +285,17 @@ impl Site {
             .collect()
     }
 
-    /// What the site has to sell at the moment.
+    /// What the site has to sell at the moment: what is free, but for what is kept for its own
+    /// tenants.
     #[must_use]
     pub fn advert(&self) -> Option<Advert> {
+        let for_sale = self.for_sale();
         let rooms = self.rooms();
         let free = rooms.iter().fold(Size::default(), |sum, room| sum.plus(room.free));
         let largest =
             rooms.iter().map(|room| room.free).max_by_key(|free| (free.memory, free.vcpus));
-        Some(Advert { free, largest: largest.unwrap_or_default(), tariff: self.profile()?.tariff })
+        let tariff = self.profile()?.tariff;
+        let largest = largest.unwrap_or_default().at_most(for_sale);
+        Some(Advert { free: free.at_most(for_sale), largest, tariff })
     }
 }

@@ -108,8 +108,9 @@ impl Site {
             candidate.largest.holds(need.size)
                 && candidate.free.holds(need.size)
                 && self.peer(candidate.site).is_some_and(|peer| {
-                    peer.buys_from
-                        && reference_allows(component.sites.as_ref(), candidate.site, &peer.name)
+                    let name = peer.name.as_str();
+                    peer.buying().open
+                        && reference_allows(component.sites.as_ref(), candidate.site, name)
                 })
         };
         let among = left.iter_mut().filter(able).count();

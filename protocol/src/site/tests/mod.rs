@@ -6,6 +6,7 @@ mod chance;
 mod deploying;
 mod leading;
 mod membership;
+mod peering;
 mod repair;
 mod rows;
 mod streams;
@@ -19,6 +20,7 @@ use super::command::{
 use super::state::{Mode, Place, Service, Stage};
 use super::*;
 use crate::agreement::Message;
+use crate::agreement::choice::Asked;
 use crate::epoch::Epoch;
 use crate::identity::{
     Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement, Verified,
@@ -111,6 +113,11 @@ pub(super) fn manifest(service: &str, components: &[(&str, u32, u32, &[&str])]) 
     Box::new(manifest::parse(text.as_bytes()).unwrap())
 }
 
+/// Whom to ask, of whom nothing has been measured.
+pub(super) fn asked(sites: &BTreeSet<SiteId>) -> Vec<Asked> {
+    sites.iter().map(|site| Asked { site: *site, round_trip: None }).collect()
+}
+
 impl World {
     /// Sites with so many processors each, every one a peer of every other. The price of a site
     /// is its place in the row.
@@ -134,9 +141,9 @@ impl World {
     pub(super) fn configure(&mut self, at: usize, peers: &[usize]) -> Outcome {
         let entries = peers.iter().filter(|peer| **peer != at).map(|peer| PeerEntry {
             site: self.parties[*peer].id,
-            name: NAMES[*peer].to_owned(),
-            sells_to: true,
-            buys_from: true,
+            name: NAMES[*peer].parse().unwrap(),
+            addresses: vec![],
+            settings: vec![],
         });
         let configure = Configure {
             site: self.parties[at].id,
@@ -246,7 +253,7 @@ impl World {
     pub(super) fn seek(&mut self, at: usize) -> bool {
         let seeking = self.parties[at].site.seeking();
         for sought in &seeking {
-            let sites = sought.peers.iter().copied().collect();
+            let sites = asked(&sought.peers);
             self.apply(at, Command::Seek { machine: sought.machine, sites, last: true });
         }
         !seeking.is_empty()

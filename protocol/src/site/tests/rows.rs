@@ -24,7 +24,7 @@ pub(super) fn judge(world: &mut World) {
             commands.push(Command::Receive { messages: world.owed(from, at) });
         }
         for sought in kept.seeking() {
-            let sites = sought.peers.into_iter().collect();
+            let sites = asked(&sought.peers);
             commands.push(Command::Seek { machine: sought.machine, sites, last: false });
         }
         for command in commands {

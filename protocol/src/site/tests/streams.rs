@@ -54,39 +54,15 @@ fn nothing_of_a_delivery_with_a_gap_is_taken_up() {
 #[test]
 fn a_stranger_is_refused_and_so_is_the_delivery_it_is_in() {
     let mut world = calling();
-    world.configure(BETA, &[ALPHA]);
-    world.pass(Span::from_secs(1));
+    let stranger = party(9);
     let known = world.owed(ALPHA, BETA).remove(0);
-    let strange = world.says(GAMMA, BETA, 1, known.body().clone(), world.now);
-    let refused = Outcome::Refused(Refusal::UnknownPeer { site: world.parties[GAMMA].id });
+    world.parties.push(stranger);
+    let strange = world.says(3, BETA, 1, known.body().clone(), world.now);
+    let refused = Outcome::Refused(Refusal::UnknownPeer { site: world.parties[3].id });
     for messages in [vec![strange.clone()], vec![known, strange]] {
         assert_eq!(world.apply(BETA, Command::Receive { messages }), refused);
     }
     assert_eq!(holds(&world), 0);
-}
-
-#[test]
-fn a_peer_that_is_named_again_goes_on_where_it_stopped() {
-    let mut world = calling();
-    world.settle();
-    let beta = world.parties[BETA].id;
-    let before = world.parties[ALPHA].site.peer(beta).cloned().unwrap();
-    world.configure(ALPHA, &[GAMMA]);
-    world.pass(ENDED_KEPT);
-    assert!(!world.parties[ALPHA].site.peer(beta).unwrap().wanted);
-    world.configure(ALPHA, &[BETA, GAMMA]);
-    assert_eq!(world.parties[ALPHA].site.peer(beta), Some(&before));
-}
-
-#[test]
-fn a_peer_with_whom_not_a_word_was_exchanged_is_forgotten() {
-    let mut world = World::new(&[1, 1]);
-    let beta = world.parties[BETA].id;
-    world.configure(ALPHA, &[]);
-    assert!(world.parties[ALPHA].site.is_untidy(world.now));
-    world.pass(Span::from_secs(1));
-    assert_eq!(world.parties[ALPHA].site.peer(beta), None);
-    assert!(!world.parties[ALPHA].site.is_untidy(world.now));
 }
 
 #[test]

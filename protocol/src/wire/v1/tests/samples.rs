@@ -153,6 +153,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
         7 => Message::Order { machine, epoch: number, goal: Goal::Suspended },
         8 => Message::Report(Report { machine, epoch, state: State::Failed, since: NOW, reason }),
         9 => Message::Lost { machine, epoch: number },
+        10 => Message::Farewell,
         _ => return None,
     };
     Some((name(&message), message))
@@ -170,6 +171,7 @@ const fn name(message: &Message) -> &'static str {
         Message::Order { .. } => "Order",
         Message::Report(_) => "Report",
         Message::Lost { .. } => "Lost",
+        Message::Farewell => "Farewell",
     }
 }
 

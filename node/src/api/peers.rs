@@ -1,0 +1,166 @@
+//! `/v1/peers`: whom the site trades with, and what each of them is allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use federation::PeerState;
+use protocol::ids::SiteId;
+use protocol::market::Advert;
+use protocol::names::{Label, Malformed};
+use protocol::peering::Setting;
+use protocol::site::Site;
+use protocol::site::command::{OperatorAsk, PeerEntry};
+use protocol::site::state::Peer;
+use protocol::time::Timestamp;
+
+use super::error::{Code, Error};
+use super::gate::Server;
+use super::input;
+use super::propose::{self, Answer};
+use super::shapes::{List, peer as shapes};
+use crate::desk::Bus;
+use crate::observe::chain;
+
+/// `ListPeers`
+pub(super) async fn list(State(server): State<Server>) -> Result<Json<List<shapes::Peer>>, Error> {
+    let desk = &server.desk;
+    desk.current().await?;
+    let index = desk.watch().borrow().applied;
+    let bus = desk.bus().await;
+    Ok(Json(List { index, items: desk.read(|site| peer_views(site, &bus)) }))
+}
+
+/// `AddPeer`
+pub(super) async fn add(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Error> {
+    let request = input::request_id(&headers)?;
+    let new: shapes::New = input::json(&headers, body).await?;
+    for address in &new.addresses {
+        federation::check_address(address)
+            .map_err(|fault| Error::new(Code::Malformed, chain(&fault)))?;
+    }
+    let name: Label = new
+        .name
+        .parse()
+        .map_err(|error: Malformed| Error::new(Code::Malformed, error.to_string()))?;
+    let entry = PeerEntry {
+        site: input::id(&new.site)?,
+        name,
+        addresses: new.addresses,
+        settings: settings(&new.policy)?,
+    };
+    propose::operator(&server, request, OperatorAsk::AddPeer(entry), &new.site).await
+}
+
+/// `SetPolicy`
+pub(super) async fn set_policy(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Error> {
+    let site: SiteId = input::id(&id)?;
+    let request = input::request_id(&headers)?;
+    let asked: BTreeMap<String, String> = input::json(&headers, body).await?;
+    let settings = settings(&asked)?;
+    propose::operator(&server, request, OperatorAsk::SetPolicy { site, settings }, &id).await
+}
+
+/// `RemovePeer`
+pub(super) async fn remove(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Answer, Error> {
+    let site: SiteId = input::id(&id)?;
+    let request = input::request_id(&headers)?;
+    propose::operator(&server, request, OperatorAsk::RemovePeer { site }, &id).await
+}
+
+fn settings(asked: &BTreeMap<String, String>) -> Result<Vec<Setting>, Error> {
+    let read = |(name, value): (&String, &String)| Setting::read(name, value);
+    let settings: Result<Vec<Setting>, _> = asked.iter().map(read).collect();
+    settings.map_err(|error| Error::new(Code::Malformed, error.to_string()))
+}
+
+/// Every site that is a peer, is connected, or has been heard of. One that was removed is shown
+/// for as long as it is owed the last word.
+pub(super) fn peer_views(site: &Site, bus: &Bus) -> Vec<shapes::Peer> {
+    let adverts: BTreeMap<SiteId, &(SiteId, Advert, Timestamp)> =
+        bus.adverts.iter().map(|heard| (heard.0, heard)).collect();
+    let states: BTreeMap<SiteId, &PeerState> =
+        bus.peers.iter().filter_map(|peer| peer.site.map(|id| (id, peer))).collect();
+    let known: BTreeSet<SiteId> = site
+        .peers()
+        .map(|(id, _)| *id)
+        .filter(|id| !site.is_stranger(*id))
+        .chain(states.keys().copied())
+        .chain(adverts.keys().copied())
+        .collect();
+    let named = known.into_iter().map(|id| {
+        let mut view = states.get(&id).map_or_else(Default::default, |state| state_view(state));
+        view.id = Some(id.to_string());
+        if let Some(row) = site.peer(id).filter(|_| !site.is_stranger(id)) {
+            add_row(&mut view, site, id, row);
+        }
+        view.advert = adverts.get(&id).map(|(_, advert, heard)| shapes::Advert {
+            free: advert.free.into(),
+            largest: advert.largest.into(),
+            tariff: advert.tariff.into(),
+            heard: (*heard).into(),
+        });
+        view
+    });
+    let nameless = bus.peers.iter().filter(|peer| peer.site.is_none()).map(state_view);
+    named.chain(nameless).collect()
+}
+
+/// What the site itself knows of a peer.
+fn add_row(view: &mut shapes::Peer, site: &Site, id: SiteId, row: &Peer) {
+    let account = site.account(id);
+    view.name = Some(row.name.to_string());
+    view.standing = Some(row.standing);
+    let settings = row.policy.settings().map(Setting::written);
+    view.policy = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    view.account =
+        shapes::Account { machines: account.machines, hourly: account.hourly.to_string() };
+    view.machines_there = site.placed_at(id);
+    view.owed = site.owed(id);
+    if view.addresses.is_empty() {
+        view.addresses.clone_from(&row.addresses);
+    }
+}
+
+fn state_view(state: &PeerState) -> shapes::Peer {
+    let counters = state.counters;
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    shapes::Peer {
+        id: state.site.map(|id| id.to_string()),
+        addresses: state.addresses.clone(),
+        connected_since: state.connected_since.map(Into::into),
+        round_trip_us: state.rtt.map(micros),
+        incarnation: state.incarnation,
+        last_failure: state.last_failure.clone(),
+        counters: shapes::Counters {
+            greeted: counters.greeted,
+            refused: counters.refused,
+            oversize: counters.oversize,
+            malformed: counters.malformed,
+            foul: counters.foul,
+            asks_in: counters.asks_in,
+            asks_out: counters.asks_out,
+            busy: counters.busy,
+            adverts: counters.adverts,
+            adverts_rejected: counters.adverts_rejected,
+            streams_in: counters.streams_in,
+        },
+        ..shapes::Peer::default()
+    }
+}

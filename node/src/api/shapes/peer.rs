@@ -1,0 +1,117 @@
+//! Peers, as the interface says them.
+
+use std::collections::BTreeMap;
+
+use protocol::peering::Standing;
+use serde::{Deserialize, Serialize};
+
+use super::{Moment, Size, Tariff};
+
+/// A peer that is to be added, or of which is to be said anew what it is called and where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// Its id, as `reservoir site show` prints it there.
+    pub site: String,
+    /// What this site calls it.
+    pub name: String,
+    /// Where it is, as multiaddresses.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// What of its policy is not as usual, setting by setting.
+    #[serde(default)]
+    pub policy: BTreeMap<String, String>,
+}
+
+/// What a peer has here: machines under agreements, and offers that may still be taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// How many machines.
+    pub machines: u32,
+    /// What they cost for one hour, in all.
+    pub hourly: String,
+}
+
+/// A peer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its id; none for an address that nobody has answered at yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What this site calls it; none if it is no peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How far it is wanted; none if it is no peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// What it is allowed, setting by setting, as they are written; empty if it is no peer.
+    #[serde(default)]
+    pub policy: BTreeMap<String, String>,
+    /// What it has here.
+    #[serde(default)]
+    pub account: Account,
+    /// How many machines of this site are there.
+    #[serde(default)]
+    pub machines_there: usize,
+    /// How many messages are owed to it.
+    pub owed: usize,
+    /// Its addresses: where it is connected, or where it is looked for.
+    pub addresses: Vec<String>,
+    /// Since when it is connected; none if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected_since: Option<Moment>,
+    /// The round trip in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
+    /// How often it has been restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+    /// Why the last attempt to reach it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    /// What it says that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advert: Option<Advert>,
+    /// What has happened with it since the node started.
+    pub counters: Counters,
+}
+
+/// What a peer says that it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Advert {
+    /// Room in all.
+    pub free: Size,
+    /// The largest machine that fits on one host.
+    pub largest: Size,
+    /// What it charges.
+    pub tariff: Tariff,
+    /// When it was heard.
+    pub heard: Moment,
+}
+
+/// How often something has happened with a peer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Connections that passed the hello.
+    pub greeted: u64,
+    /// Connections turned away, by either side.
+    pub refused: u64,
+    /// Frames longer than allowed.
+    pub oversize: u64,
+    /// Frames that could not be read.
+    pub malformed: u64,
+    /// Requests that were forged, altered, or made in another's name.
+    pub foul: u64,
+    /// Requests of the peer.
+    pub asks_in: u64,
+    /// Requests to the peer.
+    pub asks_out: u64,
+    /// Requests of the peer that were put off.
+    pub busy: u64,
+    /// Adverts that the peer passed on.
+    pub adverts: u64,
+    /// Those of them that were refused.
+    pub adverts_rejected: u64,
+    /// Consoles that the peer opened.
+    pub streams_in: u64,
+}

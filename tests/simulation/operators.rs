@@ -1,0 +1,91 @@
+//! What operators do: they change what peers are allowed, remove peers and add them again, and
+//! keep more or less of a site for its own tenants, in the middle of everything.
+
+use protocol::peering::{Setting, Standing};
+use protocol::site::command::{OperatorAsk, PeerEntry};
+use protocol::site::{Command, Outcome, Refusal};
+use protocol::units::{Mebibytes, Micros, Permille, Size};
+
+use crate::member::Reply;
+use crate::world::{Event, World};
+
+impl World {
+    /// An operator somewhere asks something.
+    pub(crate) fn operate(&mut self) {
+        if self.calm {
+            return;
+        }
+        let sites = u64::try_from(self.members.len()).expect("a world has few sites");
+        // Some four changes at each site, so that most pairs are still on speaking terms.
+        let pace = self.shape.trouble / (sites * 4);
+        let at = self.now + self.chance.between(1, 2 * pace.max(1));
+        self.schedule(at, Event::Operate);
+        let member = self.chance.index(self.members.len());
+        let other = self.chance.index(self.members.len());
+        if member == other {
+            return;
+        }
+        let site = self.members[other].id;
+        let gone = self.members[member]
+            .state()
+            .and_then(|state| state.peer(site))
+            .is_some_and(|peer| peer.standing == Standing::Gone);
+        let ask = match self.chance.below(8) {
+            _ if gone => OperatorAsk::AddPeer(PeerEntry {
+                site,
+                name: self.members[other].name.parse().expect("a site's name is a label"),
+                addresses: Vec::new(),
+                settings: Vec::new(),
+            }),
+            0 | 1 => OperatorAsk::RemovePeer { site },
+            2 => {
+                let share = format!("0.{}", self.chance.between(0, 6));
+                OperatorAsk::SetReserve { reserve: share.parse().expect("a share") }
+            }
+            _ => OperatorAsk::SetPolicy { site, settings: vec![self.setting()] },
+        };
+        let request = self.chance.request();
+        self.propose(member, Command::Operator { request, ask }, Reply::Nobody);
+    }
+
+    fn setting(&mut self) -> Setting {
+        let factor = |world: &mut Self| {
+            let thousandths = u32::try_from(world.chance.between(500, 2_000)).expect("a few");
+            Permille::new(thousandths).expect("a factor")
+        };
+        let none = self.chance.once_in(3);
+        let amount = Micros(self.chance.between(10_000, 300_000));
+        match self.chance.below(8) {
+            0 => Setting::SellsTo(!self.chance.once_in(3)),
+            1 => Setting::BuysFrom(!self.chance.once_in(3)),
+            2 | 3 => Setting::Credit((!none).then_some(amount)),
+            4 => {
+                let most = u32::try_from(self.chance.between(0, 6)).expect("a few");
+                Setting::MachinesMax((!none).then_some(most))
+            }
+            5 => {
+                let vcpus = u32::try_from(self.chance.between(1, 2)).expect("a few");
+                let (memory, disk) = (Mebibytes(512), Mebibytes(1_024));
+                Setting::Largest((!none).then_some(Size { vcpus, memory, disk }))
+            }
+            6 => Setting::PriceFactor(factor(self)),
+            _ if none => Setting::PriceMax(Some(amount)),
+            _ => Setting::Preference(factor(self)),
+        }
+    }
+
+    /// Counts what came of an operator's request.
+    pub(crate) fn count_operation(&mut self, command: &Command, outcome: &Outcome) {
+        let Command::Operator { ask, .. } = command else { return };
+        let census = &mut self.census;
+        match (ask, outcome) {
+            (OperatorAsk::RemovePeer { .. }, Outcome::Done) => census.peers_removed += 1,
+            (OperatorAsk::RemovePeer { .. }, Outcome::Refused(Refusal::PeerInUse { .. })) => {
+                census.removals_refused += 1;
+            }
+            (OperatorAsk::AddPeer(_), Outcome::Done) => census.peers_added_again += 1,
+            (OperatorAsk::SetPolicy { .. }, Outcome::Done) => census.policies_changed += 1,
+            _ => {}
+        }
+    }
+}
