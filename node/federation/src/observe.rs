@@ -43,6 +43,10 @@ pub struct Counters {
     pub adverts_rejected: u64,
     /// Console streams of the peer.
     pub streams_in: u64,
+    /// Times that other sites were asked where it is.
+    pub searches: u64,
+    /// Attempts to reach it where another site said it was, in vain.
+    pub misled: u64,
 }
 
 /// Who turned the other away.

@@ -19,7 +19,9 @@ pub struct Options {
     /// Where to listen, as multiaddresses (`/ip4/0.0.0.0/tcp/7400`,
     /// `/ip4/0.0.0.0/udp/7400/quic-v1`).
     pub listen: Vec<String>,
-    /// Under which addresses others reach the node, if these are not the ones it listens on.
+    /// Under which addresses others reach the node, if these are not the ones it listens on. They
+    /// are told to peers, for sites that look for this one; if there are none, the addresses it
+    /// listens on are, unless they are of this host, of all its networks or of a private one.
     pub external: Vec<String>,
     /// Whether to find peers on the local network by multicast DNS. It tells everybody there that
     /// the node exists.
@@ -106,7 +108,8 @@ pub struct PeerAddress {
     pub site: Option<SiteId>,
     /// The node expected there; another one is turned away. None if any node of the site will do.
     pub node: Option<PublicKey>,
-    /// Where, as multiaddresses; TCP is tried before QUIC.
+    /// Where, as multiaddresses; TCP is tried before QUIC. If there are none, or the site is not
+    /// there, other peers are asked where it is.
     pub addresses: Vec<String>,
 }
 
@@ -122,8 +125,8 @@ pub enum Error {
         #[source]
         source: libp2p::multiaddr::Error,
     },
-    /// A peer has no address.
-    #[error("a peer has no address")]
+    /// A peer has neither an id nor an address.
+    #[error("a peer has neither an id nor an address: nothing says whom to look for")]
     NoAddress,
     /// A peer's node has no key.
     #[error("the key that a node of a peer is expected to have is none")]

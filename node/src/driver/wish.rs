@@ -1,4 +1,5 @@
-//! To whom this node is connected: to the peers of the site's state, wherever they are.
+//! To whom this node is connected: to the peers of the site's state, wherever they are. Where a
+//! peer is whose addresses are not known, the bus asks the others.
 //!
 //! Level-triggered: the bus is told whenever what it was told last is not what the state says. So
 //! a peer that an operator adds at one node is dialled by all of them.
@@ -26,13 +27,12 @@ impl Wish {
     /// one could be better.
     pub(super) async fn look(&mut self) {
         let wanted = self.desk.read(|site| {
-            let placed = site.peers().filter(|(_, peer)| !peer.addresses.is_empty());
             let address = |(id, peer): (&SiteId, &Peer)| PeerAddress {
                 site: Some(*id),
                 node: None,
                 addresses: peer.addresses.clone(),
             };
-            placed.map(address).collect::<Vec<_>>()
+            site.peers().map(address).collect::<Vec<_>>()
         });
         if self.told.as_ref() == Some(&wanted) {
             return;

@@ -15,6 +15,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
 
+use super::directory::Directory;
 use crate::codec::Frames;
 use crate::gate::Gate;
 use crate::hello::Hello;
@@ -47,6 +48,7 @@ pub(crate) struct Verbs {
     pub(crate) site: ask::Behaviour<Frames>,
     pub(crate) raft: ask::Behaviour<Frames>,
     pub(crate) streams: libp2p_stream::Behaviour,
+    pub(crate) directory: Directory,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
 }
@@ -127,6 +129,7 @@ fn bus(options: &Options, keypair: &Keypair, admission: Arc<dyn Admission>) -> R
         site: requests(Channel::Site, limits),
         raft: requests(Channel::Raft, limits),
         streams: libp2p_stream::Behaviour::new(),
+        directory: Directory::new(keypair.public().to_peer_id(), options.certificate.site()),
         identify: identify(keypair),
         ping: ping::Behaviour::new(
             ping::Config::new()

@@ -5,6 +5,8 @@
 
 mod ask;
 pub(crate) mod behaviour;
+pub(crate) mod directory;
+mod find;
 mod line;
 mod stream;
 mod task;
@@ -17,16 +19,17 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{PeerId, StreamProtocol, Swarm};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm};
 use protocol::identity::{NodeCertificate, PublicKey};
 use protocol::ids::SiteId;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::dial::{self, address};
 use crate::observe::{PeerState, RefusalRecord};
 use crate::options::{Error, Options, PeerAddress};
 use crate::stream::Duplex;
-use crate::{Addressee, Admission, Caller, Channel, Handler, Peers, dial};
+use crate::{Addressee, Admission, Caller, Channel, Handler, Peers};
 use behaviour::{Bus, BusEvent};
 use task::Task;
 
@@ -79,20 +82,23 @@ impl Federation {
             return Err(Error::OtherKey);
         }
         let mut swarm = behaviour::swarm(&options, Arc::clone(&admission))?;
-        for text in &options.external {
-            swarm.add_external_address(dial::parse(text)?);
-        }
         let (listening, early) = listen(&mut swarm, &options.listen).await?;
+        let is_on_loopback = listening.iter().all(address::is_loopback);
+        for address in reached_under(&options, &listening)? {
+            swarm.add_external_address(address);
+        }
         let mut streams = swarm.behaviour().gate.inner.streams.new_control();
         let incoming = streams
             .accept(StreamProtocol::new(crate::stream::PROTOCOL))
             .map_err(|source| Error::Setup { part: "console streams", source: source.into() })?;
         let (commands, received) = mpsc::channel(COMMANDS_WAITING);
         let me = Caller { site: options.certificate.site(), node: options.key.public() };
-        let task = Task::new((swarm, incoming), me, options.limits, admission, handler);
+        let mut task = Task::new((swarm, incoming), me, options.limits, admission, handler);
+        task.is_on_loopback = is_on_loopback;
         let task = tokio::spawn(task.run(early, received));
         let task = Arc::new(Mutex::new(Some(task)));
-        Ok(Self { commands, streams, listening: listening.into(), task })
+        let listening = listening.iter().map(Multiaddr::to_string).collect();
+        Ok(Self { commands, streams, listening, task })
     }
 
     /// The addresses the node listens on.
@@ -201,12 +207,27 @@ impl Peers for Federation {
     }
 }
 
+/// The addresses under which others reach the node: those that were given, or else those it was told
+/// to listen on that mean the same to everybody; on loopback, to everybody there.
+fn reached_under(options: &Options, listening: &[Multiaddr]) -> Result<Vec<Multiaddr>, Error> {
+    let parse = |texts: &[String]| texts.iter().map(|text| dial::parse(text)).collect();
+    if !options.external.is_empty() {
+        return parse(&options.external);
+    }
+    let told: Vec<Multiaddr> = parse(&options.listen)?;
+    let is_told =
+        |address: &Multiaddr| told.iter().any(|it| address::ip(it) == address::ip(address));
+    let means_the_same =
+        |it: &&Multiaddr| is_told(it) && (address::is_public(it) || address::is_loopback(it));
+    Ok(listening.iter().filter(means_the_same).cloned().collect())
+}
+
 /// Listens on each address, and waits until each has a name: a port that was left to the system
 /// has a number then. What else happens meanwhile is kept for the task: peers may come this early.
 async fn listen(
     swarm: &mut Swarm<Bus>,
     addresses: &[String],
-) -> Result<(Vec<String>, Vec<SwarmEvent<BusEvent>>), Error> {
+) -> Result<(Vec<Multiaddr>, Vec<SwarmEvent<BusEvent>>), Error> {
     let mut waiting: Vec<(ListenerId, &String)> = Vec::new();
     for text in addresses {
         let address = dial::parse(text)?;
@@ -224,7 +245,7 @@ async fn listen(
         };
         match event {
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                named.push(address.to_string());
+                named.push(address);
                 waiting.retain(|(listener, _)| *listener != listener_id);
             }
             SwarmEvent::ListenerClosed { listener_id, reason: Err(source), .. } => {

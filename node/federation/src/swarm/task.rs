@@ -10,7 +10,7 @@ use libp2p::gossipsub::MessageId;
 use libp2p::request_response::ResponseChannel;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, mdns, ping};
+use libp2p::{Multiaddr, PeerId, Swarm, ping};
 use libp2p_stream::IncomingStreams;
 use protocol::ids::SiteId;
 use tokio::sync::{Semaphore, mpsc};
@@ -77,9 +77,13 @@ pub(super) struct Task {
     pub(super) me: Caller,
     admission: Arc<dyn Admission>,
     incoming: IncomingStreams,
+    /// Whether the node listens on loopback only.
+    pub(super) is_on_loopback: bool,
+    /// Whether somebody new is to be told where this node is.
+    pub(super) is_publishing_due: bool,
+    pub(super) dialer: Dialer,
     /// Where connections that have not passed the hello come from.
     strangers: BTreeMap<ConnectionId, Multiaddr>,
-    dialer: Dialer,
     work: JoinSet<Outcome>,
     owed: HashMap<Id, Owed>,
     ticks: u32,
@@ -105,6 +109,8 @@ impl Task {
             streams: BTreeMap::new(),
             admission,
             incoming,
+            is_on_loopback: false,
+            is_publishing_due: false,
             strangers: BTreeMap::new(),
             dialer,
             work: JoinSet::new(),
@@ -170,9 +176,7 @@ impl Task {
     fn on_event(&mut self, event: SwarmEvent<BusEvent>) {
         match event {
             SwarmEvent::Behaviour(BusEvent::Gate(event)) => self.on_gate(event),
-            SwarmEvent::Behaviour(BusEvent::Mdns(mdns::Event::Discovered(found))) => {
-                self.on_discovered(found);
-            }
+            SwarmEvent::Behaviour(BusEvent::Mdns(event)) => self.on_nearby(event),
             SwarmEvent::ConnectionEstablished { connection_id, endpoint, .. } => {
                 self.strangers.insert(connection_id, endpoint.get_remote_address().clone());
             }
@@ -186,7 +190,7 @@ impl Task {
                 ..
             } => self.dialer.met_itself(connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                self.dialer.failed(connection_id, Instant::now(), error.to_string());
+                self.on_failed(connection_id, error.to_string());
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(address = %send_back_addr, %error, "a connection was not made");
@@ -210,6 +214,7 @@ impl Task {
             gate::Event::Inner(VerbsEvent::Site(event)) => self.on_ask(Channel::Site, event),
             gate::Event::Inner(VerbsEvent::Raft(event)) => self.on_ask(Channel::Raft, event),
             gate::Event::Inner(VerbsEvent::Ping(event)) => self.on_ping(event),
+            gate::Event::Inner(VerbsEvent::Directory(event)) => self.on_directory(event),
             gate::Event::Inner(VerbsEvent::Identify(_) | VerbsEvent::Streams(())) => {}
             gate::Event::Greeted { connection, peer, greeted } => {
                 self.on_greeted(connection, peer, *greeted);
@@ -260,7 +265,7 @@ impl Task {
             None => self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty),
         };
         tracing::warn!(%peer, %address, ?by, reason, "a connection did not pass the hello");
-        self.dialer.failed(connection, Instant::now(), reason.clone());
+        self.on_failed(connection, reason.clone());
         let (at, node, address) = (self.admission.now(), peer.to_string(), address.to_string());
         self.book.refuse(RefusalRecord {
             at,
@@ -281,7 +286,7 @@ impl Task {
             self.dialer.lost(connection);
         } else {
             let reason = cause.unwrap_or_else(|| "it was closed during the hello".to_owned());
-            self.dialer.failed(connection, Instant::now(), reason);
+            self.on_failed(connection, reason);
         }
         self.strangers.remove(&connection);
         self.streams.retain(|site, room| {
@@ -303,18 +308,6 @@ impl Task {
         for connection in self.lines.silent() {
             tracing::warn!(%connection, "the other end is silent; the connection is closed");
             self.expel(connection);
-        }
-    }
-
-    fn on_discovered(&mut self, found: Vec<(PeerId, Multiaddr)>) {
-        for (peer, address) in found {
-            let attempt = DialOpts::peer_id(peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(vec![address])
-                .build();
-            if let Err(error) = self.swarm.dial(attempt) {
-                tracing::debug!(%peer, %error, "a node found nearby is not dialled");
-            }
         }
     }
 
@@ -405,6 +398,7 @@ impl Task {
         }
         self.end_silence();
         self.end_overdue();
+        self.search();
         self.dial();
     }
 
@@ -423,7 +417,7 @@ impl Task {
         }
     }
 
-    fn dial(&mut self) {
+    pub(super) fn dial(&mut self) {
         let now = Instant::now();
         for attempt in self.dialer.due(now, &self.lines.callers()) {
             let options = match attempt.peer {
@@ -445,18 +439,21 @@ impl Task {
                     self.dialer.begun(attempt.target, connection);
                     self.dialer.met_itself(connection);
                 }
-                Err(error) => self.dialer.not_begun(attempt.target, now, error.to_string()),
+                Err(error) => {
+                    self.dialer.begun(attempt.target, connection);
+                    self.on_failed(connection, error.to_string());
+                }
             }
         }
     }
 
     fn peers(&self) -> Vec<PeerState> {
         let mut sites: Vec<SiteId> = self.book.sites().collect();
-        sites.extend(self.dialer.targets().iter().filter_map(crate::dial::Target::site));
+        sites.extend(self.dialer.targets().filter_map(crate::dial::Target::site));
         sites.sort_unstable();
         sites.dedup();
         let known = sites.into_iter().map(|site| self.state_of(site));
-        let unknown = self.dialer.targets().iter().filter(|target| target.site().is_none());
+        let unknown = self.dialer.targets().filter(|target| target.site().is_none());
         let unknown = unknown.map(|target| PeerState {
             site: None,
             addresses: target.addresses().to_vec(),
@@ -473,7 +470,7 @@ impl Task {
     fn state_of(&self, site: SiteId) -> PeerState {
         let nodes = self.lines.states(site);
         let targets: Vec<_> =
-            self.dialer.targets().iter().filter(|target| target.site() == Some(site)).collect();
+            self.dialer.targets().filter(|target| target.site() == Some(site)).collect();
         let addresses = if nodes.is_empty() {
             targets.iter().flat_map(|target| target.addresses().to_vec()).collect()
         } else {

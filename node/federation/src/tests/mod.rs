@@ -1,10 +1,13 @@
 //! Several nodes in one process, on loopback, and what strangers may try.
 
+mod directory;
 mod fake;
 mod gate;
 mod greeting;
 mod link;
+mod nearby;
 mod nodes;
+mod space;
 mod verbs;
 
 use std::collections::BTreeSet;
@@ -99,6 +102,10 @@ impl Policy {
     fn admitting(parties: &[&Party]) -> Arc<Self> {
         let admitted = Mutex::new(parties.iter().map(|party| party.site).collect());
         Arc::new(Self { admitted, now: AtomicU64::new(NOON) })
+    }
+
+    fn admit(&self, party: &Party) {
+        self.admitted.lock().unwrap().insert(party.site);
     }
 
     fn remove(&self, party: &Party) {
