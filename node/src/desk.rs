@@ -1,4 +1,5 @@
-//! What the node's own interfaces may do with it: propose, read, look at the bus, open a console.
+//! What the node's own interfaces may do with it: read, look at the bus, open a console; and, by
+//! [`crate::membership::leader`], propose and be sure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use protocol::identity::{Claim, NodeCertificate, SecretKey, Signed, Statement};
 use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
 use protocol::market::book::Candidate;
 use protocol::market::{Advert, Book};
-use protocol::site::{Command, Outcome, Site, Stamped};
+use protocol::site::{Command, Site, Stamped};
 use protocol::time::Timestamp;
 use protocol::wire::v1::{ADDRESSES_BYTES_MAX, Addresses, MACHINES_ASKED_MAX, WhichAddresses};
 use storage::Replica;
@@ -24,6 +25,8 @@ use tokio::time::timeout;
 
 use crate::blobs::Blobs;
 use crate::console::{self, Consoles};
+use crate::membership::Directory;
+use crate::membership::root::Root;
 use crate::observe::now;
 
 /// The site could not be asked.
@@ -71,6 +74,8 @@ pub(crate) fn stamped(command: Command) -> Stamped {
 pub(crate) struct Inner {
     pub(crate) replica: Replica<Site>,
     pub(crate) bus: Arc<dyn Peers>,
+    pub(crate) directory: Directory,
+    pub(crate) root: Root,
     pub(crate) book: Mutex<Book>,
     pub(crate) blobs: Blobs,
     pub(crate) consoles: Consoles,
@@ -97,23 +102,19 @@ impl Desk {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Proposes a command, stamped with time and chance, and hands back what the site made of it
-    /// once that is committed.
-    ///
-    /// # Errors
-    ///
-    /// If the site cannot commit it now; see there whether it may have.
-    pub async fn propose(&self, command: Command) -> Result<Outcome, Error> {
-        self.inner.replica.propose(&stamped(command)).await
+    /// This node's copy of the state, for what only the leader decides.
+    pub(crate) fn replica(&self) -> &Replica<Site> {
+        &self.inner.replica
     }
 
-    /// Waits until whatever anybody was told is in the state that [`read`](Self::read) shows.
-    ///
-    /// # Errors
-    ///
-    /// If this node cannot know.
-    pub async fn current(&self) -> Result<(), Error> {
-        self.inner.replica.barrier().await.map(drop)
+    /// Which keys the site's nodes have.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.inner.directory
+    }
+
+    /// The site's root key, if it is here.
+    pub(crate) fn root(&self) -> &Root {
+        &self.inner.root
     }
 
     /// Looks at the site's state; shortly, since applying waits meanwhile.

@@ -51,8 +51,8 @@ impl Channel {
             Self::Outbox => 1 << 20,
             // One machine's description or its latest measures; the leases of some thousand machines.
             Self::Machine | Self::Session => 64 << 10,
-            // A tenant's request on its way to the leader, which the API has bounded.
-            Self::Site => 1 << 20,
+            // A command on its way to the leader, as long as the log takes one, and what is around it.
+            Self::Site => (1 << 20) + (64 << 10),
             // The message, and what says whose it is and where it belongs.
             Self::Raft => RAFT_MESSAGE + (64 << 10),
         }

@@ -61,6 +61,8 @@ pub enum Code {
     NodeTwice,
     /// Nobody has invited the node.
     NotInvited,
+    /// The site's root key is needed and cannot be reached.
+    NoRoot,
     /// The node cannot lead now.
     NotElected,
     /// The last operator's key has to stay.
@@ -135,6 +137,7 @@ impl Code {
             Self::NodeInUse => "node_in_use",
             Self::NodeTwice => "node_twice",
             Self::NotInvited => "not_invited",
+            Self::NoRoot => "no_root",
             Self::NotElected => "not_elected",
             Self::LastKey => "last_key",
             Self::Repeated => "repeated",
@@ -190,6 +193,7 @@ impl Code {
             | Self::LastVoter
             | Self::NodeInUse
             | Self::NodeTwice
+            | Self::NoRoot
             | Self::NotElected
             | Self::LastKey
             | Self::Repeated
@@ -237,9 +241,10 @@ impl Code {
             Refusal::OtherNode { .. } | Refusal::NodeTwice { .. } => Self::NodeTwice,
             Refusal::LastVoter { .. } => Self::LastVoter,
             Refusal::NodeInUse { .. } => Self::NodeInUse,
-            Refusal::Uninvited | Refusal::InvitationOver | Refusal::InvitationUsed => {
-                Self::NotInvited
-            }
+            Refusal::Uninvited
+            | Refusal::InvitationOver
+            | Refusal::InvitationUsed
+            | Refusal::StruckNode => Self::NotInvited,
         }
     }
 }

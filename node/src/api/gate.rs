@@ -1,7 +1,7 @@
 //! Who asks, whether they may, and how much is done at once.
 //!
-//! A caller shows the secret of a key. It is looked up in the state as this node has it: a key
-//! that was just added at another node is known here a moment later.
+//! A caller shows the secret of a key. It is looked up in the state as this node has it, and if it
+//! is not there, once more as the leader has it: it may have been added at another node just now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,15 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
 use protocol::ids::{KeyId, TenantId};
+use protocol::site::Refusal;
 use protocol::site::state::Role;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::error::{Code, Error};
-use super::operations::Operation;
+use super::operations::{Access, Operation};
 use super::secret::Secret;
+use super::tls::Pin;
 use crate::desk::Desk;
 
 /// Requests that are worked on at once: several log entries' worth of proposals.
@@ -46,49 +48,75 @@ pub(super) struct Caller {
     pub(super) role: Role,
 }
 
+/// A node that was invited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Invited {
+    /// BLAKE3 of the secret that it has shown.
+    pub(super) digest: [u8; 32],
+}
+
 /// The right to be worked on, as long as it is held.
 #[derive(Clone, Debug)]
 pub(super) struct Turn(
     #[expect(dead_code, reason = "it counts by being there")] Arc<OwnedSemaphorePermit>,
 );
 
+/// Where the interface is, as an invitation says it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Its URL; on this machine only, if no other is known.
+    pub(super) url: String,
+    /// The pin of its certificate.
+    pub(super) pin: Pin,
+}
+
 /// What every request is worked on with.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     /// The site.
     pub(super) desk: Desk,
+    /// Where this interface is.
+    pub(super) place: Arc<Place>,
     quick: Arc<Semaphore>,
     lasting: Arc<Semaphore>,
 }
 
 impl Server {
-    pub(super) fn new(desk: Desk) -> Self {
+    pub(super) fn new(desk: Desk, place: Place) -> Self {
         Self {
             desk,
+            place: Arc::new(place),
             quick: Arc::new(Semaphore::new(QUICK_MAX)),
             lasting: Arc::new(Semaphore::new(LASTING_MAX)),
         }
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
-        let refused = |message: &str| {
-            Error::new(Code::Unauthenticated, message)
-                .hint("send the header 'Authorization: Bearer rsv_...' with the secret of a key")
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        let digest = digest(headers)?;
+        let look = || {
+            self.desk.read(|site| {
+                let found = site.key_of(&digest);
+                found.map(|(id, key)| Caller { key: id, tenant: key.tenant, role: key.role })
+            })
         };
-        let header = headers.get(AUTHORIZATION).ok_or_else(|| refused("a key is needed"))?;
-        let secret: Secret = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .and_then(|(_, secret)| secret.trim().parse().ok())
-            .ok_or_else(|| refused("the header is not understood"))?;
-        let digest = secret.digest();
-        let known = self.desk.read(|site| {
-            let found = site.key_of(&digest);
-            found.map(|(id, key)| Caller { key: id, tenant: key.tenant, role: key.role })
-        });
-        known.ok_or_else(|| refused("this site does not know the key"))
+        if let Some(known) = look() {
+            return Ok(known);
+        }
+        if !self.desk.watch().borrow().is_leader {
+            self.desk.current().await?;
+        }
+        look().ok_or_else(|| refused("this site does not know the key"))
+    }
+
+    /// Nothing enters the log for who was not invited. An invitation may be a moment old, and from
+    /// another node.
+    async fn invited(&self, headers: &HeaderMap) -> Result<Invited, Error> {
+        let digest = digest(headers)?;
+        self.desk.current().await?;
+        if self.desk.read(|site| site.invitation(&digest).is_none()) {
+            return Err(refused(&Refusal::Uninvited.to_string()));
+        }
+        Ok(Invited { digest })
     }
 
     async fn turn(&self, lasting: bool) -> Result<Turn, Error> {
@@ -99,20 +127,47 @@ impl Server {
     }
 }
 
+fn refused(message: &str) -> Error {
+    Error::new(Code::Unauthenticated, message)
+        .hint("send the header 'Authorization: Bearer rsv_...' with the secret of a key")
+}
+
+/// The digest of the secret that is shown.
+fn digest(headers: &HeaderMap) -> Result<[u8; 32], Error> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| refused("a key is needed"))?;
+    let secret: Secret = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .and_then(|(_, secret)| secret.trim().parse().ok())
+        .ok_or_else(|| refused("the header is not understood"))?;
+    Ok(secret.digest())
+}
+
 /// Lets a request through to its operation, or says why not.
 pub(super) async fn admit(
     State((server, operation)): State<(Server, &'static Operation)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let caller = server.caller(request.headers())?;
-    if operation.role == Role::Operator && caller.role != Role::Operator {
-        return Err(Error::new(Code::NotAllowed, "only an operator may do this")
-            .hint("use an operator's key, or ask the operators of the site"));
-    }
-    tracing::debug!(operation = operation.name, key = %caller.key, "admitted");
+    // The turn comes first: whoever is not known here makes this node ask the leader.
     let turn = server.turn(operation.lasting).await?;
-    request.extensions_mut().insert(caller);
+    match operation.access {
+        Access::Key(role) => {
+            let caller = server.caller(request.headers()).await?;
+            if role == Role::Operator && caller.role != Role::Operator {
+                return Err(Error::new(Code::NotAllowed, "only an operator may do this")
+                    .hint("use an operator's key, or ask the operators of the site"));
+            }
+            tracing::debug!(operation = operation.name, key = %caller.key, "admitted");
+            request.extensions_mut().insert(caller);
+        }
+        Access::Invitation => {
+            let invited = server.invited(request.headers()).await?;
+            request.extensions_mut().insert(invited);
+        }
+    }
     request.extensions_mut().insert(turn.clone());
     if operation.lasting {
         return Ok(next.run(request).await);

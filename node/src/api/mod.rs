@@ -8,9 +8,9 @@
 //! into a shape ([`shapes`]). It decides nothing: what may be done is decided by
 //! [`Site::apply`](protocol::site::Site), and a refusal is told with a code of its own ([`error`]).
 //!
-//! **Invariant.** Before anything is read from or done to the site, the caller's key has been
-//! found and allows it: every route is made from the table of [`operations`], with the gate in
-//! front of it.
+//! **Invariant.** Before anything is read from or done to the site, the caller's key, or a node's
+//! invitation, has been found and allows it: every route is made from the table of [`operations`],
+//! with the gate in front of it.
 
 pub mod error;
 pub mod operations;
@@ -28,6 +28,7 @@ mod images;
 mod input;
 mod keys;
 mod machines;
+mod nodes;
 mod peers;
 mod poll;
 mod propose;
@@ -47,9 +48,10 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::config::Config;
 use crate::desk::Desk;
 use accept::Door;
-use gate::Server;
+use gate::{Place, Server};
 use operations::{Id, OPERATIONS, Operation};
 
 pub use answer::REQUEST_ID;
@@ -91,6 +93,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Running {
     url: String,
+    external: Option<String>,
     pin: String,
     handle: Handle<SocketAddr>,
     task: JoinHandle<std::io::Result<()>>,
@@ -101,6 +104,12 @@ impl Running {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where clients on other machines find it, if they do.
+    #[must_use]
+    pub fn external(&self) -> Option<&str> {
+        self.external.as_deref()
     }
 
     /// The SHA-256 of its certificate.
@@ -125,12 +134,15 @@ impl Running {
 /// # Errors
 ///
 /// If the address cannot be listened on, or the certificate cannot be used.
-pub async fn serve(desk: Desk, listen: SocketAddr, pem: &str) -> Result<Running, Error> {
+pub async fn serve(desk: Desk, config: &Config, pem: &str) -> Result<Running, Error> {
+    let listen = config.api_listen;
     let tls = Tls::from_pem(pem)?;
-    let pin = tls.pin().to_string();
+    let tls_pin = tls.pin();
+    let pin = tls_pin.to_string();
     let failed = |source| Error::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let url = url(listener.local_addr().map_err(failed)?);
+    let local = listener.local_addr().map_err(failed)?;
+    let (url, external) = (url(local), external(config, local));
     let handle = Handle::new();
     let mut server = axum_server::Server::from_listener(listener)
         .acceptor(Door::new(tls.server()?))
@@ -142,9 +154,10 @@ pub async fn serve(desk: Desk, listen: SocketAddr, pem: &str) -> Result<Running,
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_MAX);
-    let task = tokio::spawn(server.serve(router(desk).into_make_service()));
+    let place = Place { url: external.clone().unwrap_or_else(|| url.clone()), pin: tls_pin };
+    let task = tokio::spawn(server.serve(router(desk, place).into_make_service()));
     tracing::info!(url, "the REST interface is served");
-    Ok(Running { url, pin, handle, task })
+    Ok(Running { url, external, pin, handle, task })
 }
 
 /// Where a client on this machine finds what listens on `address`.
@@ -159,9 +172,16 @@ fn url(mut address: SocketAddr) -> String {
     format!("https://{address}")
 }
 
+/// Where a client on another machine finds the interface: what the configuration says, or the
+/// address it listens on, if others can use that.
+fn external(config: &Config, local: SocketAddr) -> Option<String> {
+    let usable = !local.ip().is_loopback() && !local.ip().is_unspecified();
+    config.api_external.clone().or_else(|| usable.then(|| url(local)))
+}
+
 /// The routes, made from the table of operations.
-fn router(desk: Desk) -> Router {
-    let server = Server::new(desk);
+fn router(desk: Desk, place: Place) -> Router {
+    let server = Server::new(desk, place);
     let mut router = Router::new();
     for operation in &OPERATIONS {
         let guarded =
@@ -174,6 +194,11 @@ fn router(desk: Desk) -> Router {
 fn handler(operation: &Operation) -> MethodRouter<Server> {
     match operation.id {
         Id::ShowSite => get(site::show),
+        Id::InviteNode => post(nodes::invite),
+        Id::JoinSite => post(nodes::join),
+        Id::ListNodes => get(nodes::list),
+        Id::RemoveNode => delete(nodes::remove),
+        Id::LeadSite => post(nodes::lead),
         Id::SetReserve => put(site::reserve),
         Id::ListPeers => get(peers::list),
         Id::AddPeer => post(peers::add),

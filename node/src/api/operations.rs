@@ -21,6 +21,16 @@ pub enum Id {
     SetPolicy,
     /// Remove a peer.
     RemovePeer,
+    /// Let one node join.
+    InviteNode,
+    /// Join, as a node that was invited.
+    JoinSite,
+    /// The site's nodes.
+    ListNodes,
+    /// Take a node out of the site.
+    RemoveNode,
+    /// Let a node lead.
+    LeadSite,
     /// Deploy a manifest.
     SubmitServices,
     /// Where the machines of a manifest would go.
@@ -63,6 +73,15 @@ pub enum Id {
     ForgetHost,
 }
 
+/// Who may ask something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Whoever has a key of this role; an operator may ask all that a tenant may.
+    Key(Role),
+    /// A node that shows the secret of an invitation.
+    Invitation,
+}
+
 /// One operation.
 #[derive(Clone, Debug)]
 pub struct Operation {
@@ -74,8 +93,8 @@ pub struct Operation {
     pub method: Method,
     /// Its path; what is in braces is a parameter.
     pub path: &'static str,
-    /// Who may ask it: an operator may ask all that a tenant may.
-    pub role: Role,
+    /// Who may ask it.
+    pub access: Access,
     /// Whether it may take long because its caller wants it to.
     pub lasting: bool,
 }
@@ -87,7 +106,7 @@ const fn quick(
     path: &'static str,
     role: Role,
 ) -> Operation {
-    Operation { id, name, method, path, role, lasting: false }
+    Operation { id, name, method, path, access: Access::Key(role), lasting: false }
 }
 
 const fn lasting(
@@ -97,20 +116,35 @@ const fn lasting(
     path: &'static str,
     role: Role,
 ) -> Operation {
-    Operation { id, name, method, path, role, lasting: true }
+    Operation { id, name, method, path, access: Access::Key(role), lasting: true }
 }
+
+/// The one operation for which no key is needed.
+const JOIN: Operation = Operation {
+    id: Id::JoinSite,
+    name: "JoinSite",
+    method: Method::POST,
+    path: "/v1/site/nodes/join",
+    access: Access::Invitation,
+    lasting: false,
+};
 
 use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 26] = [
+pub static OPERATIONS: [Operation; 31] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
     quick(Id::AddPeer, "AddPeer", M::POST, "/v1/peers", Operator),
     quick(Id::SetPolicy, "SetPolicy", M::PATCH, "/v1/peers/{id}/policy", Operator),
     quick(Id::RemovePeer, "RemovePeer", M::DELETE, "/v1/peers/{id}", Operator),
+    quick(Id::InviteNode, "InviteNode", M::POST, "/v1/site/invitations", Operator),
+    JOIN,
+    quick(Id::ListNodes, "ListNodes", M::GET, "/v1/site/nodes", Operator),
+    quick(Id::RemoveNode, "RemoveNode", M::DELETE, "/v1/site/nodes/{id}", Operator),
+    quick(Id::LeadSite, "LeadSite", M::POST, "/v1/site/nodes/{id}/lead", Operator),
     quick(Id::SubmitServices, "SubmitVEEs", M::POST, "/v1/services", Tenant),
     quick(Id::PlanServices, "PlanVEEs", M::POST, "/v1/services/plan", Tenant),
     quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),

@@ -25,6 +25,18 @@ impl Secret {
         Self(rand::random())
     }
 
+    /// The secret with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of this secret.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// What a site keeps of it: the hash of its text.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

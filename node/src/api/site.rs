@@ -13,7 +13,7 @@ use storage::replica::Progress;
 use super::error::{Code, Error};
 use super::gate::{Caller, Server};
 use super::propose::{self, Answer};
-use super::{hosts, input, shapes};
+use super::{hosts, input, nodes, shapes};
 
 /// `ShowSite`
 pub(super) async fn show(
@@ -22,13 +22,13 @@ pub(super) async fn show(
 ) -> Result<Json<shapes::site::Site>, Error> {
     let desk = &server.desk;
     desk.current().await?;
-    let refused = match caller.role {
-        Role::Operator => Some(desk.bus().await.refusals),
+    let seen = match caller.role {
+        Role::Operator => Some((desk.bus().await.refusals, nodes::views(desk).await)),
         Role::Tenant => None,
     };
     let progress = *desk.watch().borrow();
     let node = node(desk.node().0, progress);
-    let shown = desk.read(|site| view(site, node, refused.as_deref()));
+    let shown = desk.read(|site| view(site, node, seen));
     shown.map(Json).ok_or_else(|| {
         Error::new(Code::Busy, "the site has not been founded yet: try again in a moment")
     })
@@ -65,10 +65,11 @@ const fn node(id: u64, progress: Progress) -> shapes::site::Node {
 pub(super) fn view(
     site: &Site,
     node: shapes::site::Node,
-    refused: Option<&[RefusalRecord]>,
+    seen: Option<(Vec<RefusalRecord>, Vec<shapes::node::Node>)>,
 ) -> Option<shapes::site::Site> {
     let profile = site.profile()?;
-    let inside = refused.map(|refused| shapes::site::Inside {
+    let inside = seen.map(|(refused, nodes)| shapes::site::Inside {
+        nodes,
         hosts: site.hosts().map(|(id, host)| hosts::view(site, *id, host)).collect(),
         services: site.services().filter(|(_, row)| row.stage != Stage::Ended).count(),
         machines: site.machines().filter(|(_, row)| row.ended.is_none()).count(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use protocol::ids::{HostId, ImageId, KeyId, MachineId, ServiceId, SiteId};
+use protocol::ids::{HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
 use protocol::images::Format;
 use protocol::machine::{Goal, State, Verb};
 use protocol::site::Refusal;
@@ -28,6 +28,7 @@ fn refusals() -> Vec<Refusal> {
     let key = KeyId::from_uuid(Uuid::nil());
     let host = HostId::from_uuid(Uuid::nil());
     let name = "guest".parse().unwrap();
+    let node = NodeId(2);
     vec![
         Refusal::OtherSite { site },
         Refusal::UnknownService { service: ServiceId::from_uuid(Uuid::nil()) },
@@ -50,6 +51,15 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Addresses { count: 16, length: 256 },
         Refusal::PeerInUse { name: "beta".parse().unwrap(), there: 1, here: 2 },
         Refusal::Gap { site, first: 7, taken: 3 },
+        Refusal::UnknownNode { node },
+        Refusal::OtherNode { node },
+        Refusal::NodeTwice { node },
+        Refusal::LastVoter { node },
+        Refusal::NodeInUse { node, guests: 2 },
+        Refusal::Uninvited,
+        Refusal::InvitationOver,
+        Refusal::InvitationUsed,
+        Refusal::StruckNode,
     ]
 }
 
@@ -84,6 +94,15 @@ fn each_refusal_has_a_code_and_a_status() {
         400 bad_address
         409 peer_in_use
         409 gap
+        404 unknown_node
+        409 node_twice
+        409 node_twice
+        409 last_voter
+        409 node_in_use
+        403 not_invited
+        403 not_invited
+        403 not_invited
+        403 not_invited
     "#]]
     .assert_eq(&told);
 }

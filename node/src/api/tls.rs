@@ -37,6 +37,18 @@ pub enum Error {
 pub struct Pin([u8; 32]);
 
 impl Pin {
+    /// The pin with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of this pin.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The pin of a certificate.
     #[must_use]
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
@@ -65,6 +77,12 @@ impl FromStr for Pin {
         let hash = blake3::Hash::from_hex(digits).map_err(|_| Error::Pin(text.to_owned()))?;
         Ok(Self(*hash.as_bytes()))
     }
+}
+
+/// Whether a text is the URL of a REST interface: nothing but TLS is spoken there.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| url.scheme() == "https" && url.host_str().is_some())
 }
 
 /// What the interface shows, and the key behind it.

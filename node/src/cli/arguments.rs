@@ -95,6 +95,37 @@ pub enum Site {
     },
     /// Show the site in use: its hosts, its prices, whom it has turned away.
     Show,
+    /// Let one new node join: prints the token that it needs.
+    Invite {
+        /// What the node will be called; its own choice, if it is not said.
+        #[arg(long)]
+        name: Option<String>,
+        /// Let it follow without a vote.
+        #[arg(long)]
+        learner: bool,
+        /// Where the new node finds this site's REST interface, if that is not what the node knows
+        /// of itself.
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Make this machine a node of a site that has invited it.
+    Join {
+        /// The token that 'reservoir site invite' has printed there; '-' reads it from standard
+        /// input.
+        token: String,
+        /// Where the node will keep all it has.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Its configuration; without one, DIR/node.toml, or everything has its default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// What it is called, if the invitation does not say; else as this machine is.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// The nodes of the site in use.
+    #[command(subcommand)]
+    Node(SiteNode),
     /// Keep a share of its capacity for its own tenants.
     Reserve {
         /// From 0 to 1, such as 0.25.
@@ -111,6 +142,24 @@ pub enum Site {
         /// The SHA-256 of the site's certificate.
         #[arg(long, value_name = "SHA256")]
         pin: Option<String>,
+    },
+}
+
+/// What can be done with the nodes of a site.
+#[derive(Debug, Subcommand)]
+pub enum SiteNode {
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Take one out of the site.
+    Remove {
+        /// Its number.
+        node: u64,
+    },
+    /// Let one lead the site.
+    Lead {
+        /// Its number.
+        node: u64,
     },
 }
 

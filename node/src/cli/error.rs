@@ -171,6 +171,9 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] config::Error),
+    /// A node cannot join.
+    #[error(transparent)]
+    Join(#[from] crate::membership::join::Error),
     /// A site's keys cannot be read or made.
     #[error(transparent)]
     Keys(#[from] keys::Error),
@@ -203,6 +206,7 @@ impl Error {
             | Self::Console(_)
             | Self::Config(_)
             | Self::Keys(_)
+            | Self::Join(_)
             | Self::Daemon(_) => Exit::Failed,
         }
     }

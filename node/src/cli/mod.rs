@@ -21,6 +21,7 @@ mod node;
 mod peer;
 mod service;
 mod site;
+mod site_node;
 #[cfg(test)]
 mod tests;
 

@@ -17,9 +17,7 @@ struct Checked {
 
 pub(super) async fn run(verb: Node, output: &mut Output<'_>) -> Result<(), Error> {
     let Node::Run { data, config, check } = verb;
-    let standing = data.join("node.toml");
-    let path = config.or_else(|| standing.exists().then_some(standing));
-    let config = config::read(path.as_deref())?;
+    let config = config::read(config::find(config, &data).as_deref())?;
     if !check {
         return Ok(daemon::run(&data, config).await?);
     }

@@ -12,14 +12,23 @@ use super::context::{self, Context};
 use super::error::Error;
 use super::host;
 use super::output::{Output, facts, since, table};
+use super::site_node as node;
 use crate::api::secret::Secret;
-use crate::api::shapes::site as shapes;
-use crate::api::shapes::{Moment, Taken};
+use crate::api::shapes::{self, Moment, Taken};
 use crate::api::tls::Pin;
+use crate::config;
 use crate::keys::Keys;
+use crate::membership::join;
 
-/// The most bytes that are read of a key: it has 68.
-const KEY_MAX: u64 = 256;
+/// The most bytes that are read of a secret: a key has 68, a token with a long URL some hundred.
+const SECRET_MAX: u64 = 2_048;
+
+/// A node that has joined its site.
+#[derive(Serialize)]
+struct Joined {
+    site: String,
+    node: u64,
+}
 
 /// A site that was founded or is used from now on.
 #[derive(Serialize)]
@@ -35,12 +44,26 @@ pub(super) async fn run(verb: Site, output: &mut Output<'_>) -> Result<(), Error
             let known = Known { id: keys.site().to_string(), name: keys.name().to_owned() };
             output.say(&known, |_| format!("{}\n", known.id))
         }
+        Site::Invite { name, learner, url } => {
+            node::invite(shapes::node::Invite { name, learner, url }, output).await
+        }
+        Site::Join { token, data, config, name } => {
+            let name = name.as_deref().map(node::label).transpose()?;
+            let token = node::token(&secret(token)?)?;
+            let config = config::read(config::find(config, &data).as_deref())?;
+            let number = join::join(&token, &data, &config, name.as_ref()).await?;
+            output.say(&Joined { site: token.site.to_string(), node: number.0 }, |_| {
+                let run = format!("reservoir node run --data {}", data.display());
+                format!("this is node {number} now; '{run}' starts it\n")
+            })
+        }
+        Site::Node(verb) => node::run(verb, &super::connect()?, output).await,
         Site::Show => {
-            let site: shapes::Site = super::connect()?.get("/v1/site").await?;
+            let site: shapes::site::Site = super::connect()?.get("/v1/site").await?;
             output.say(&site, |now| shown(&site, now))
         }
         Site::Reserve { share } => {
-            let asked = shapes::Reserve { share: share.to_string() };
+            let asked = shapes::site::Reserve { share: share.to_string() };
             let client = super::connect()?;
             let taken: Taken = client.ask(Method::PUT, "/v1/site/reserve", Some(&asked)).await?;
             output.say(&taken, |_| format!("{share} of the site is kept for its own tenants\n"))
@@ -50,11 +73,15 @@ pub(super) async fn run(verb: Site, output: &mut Output<'_>) -> Result<(), Error
                 remote(&place, key, pin).await?
             } else {
                 let mut context = Context::read(&Path::new(&place).join(context::FILE))?;
-                context.key = key.map_or(Ok(context.key), secret)?;
+                context.key = match key {
+                    Some(key) => secret(key)?,
+                    None if context.key.is_empty() => key_in_use(&context.site)?,
+                    None => context.key,
+                };
                 context.pin = pin.unwrap_or(context.pin);
                 context
             };
-            let site: shapes::Site = Client::new(&context)?.get("/v1/site").await?;
+            let site: shapes::site::Site = Client::new(&context)?.get("/v1/site").await?;
             context.site.clone_from(&site.name);
             context.write(&context::path()?)?;
             let role = if site.inside.is_some() { "an operator" } else { "a tenant" };
@@ -64,6 +91,15 @@ pub(super) async fn run(verb: Site, output: &mut Output<'_>) -> Result<(), Error
             })
         }
     }
+}
+
+/// The key for a node that has joined its site and was left none: the one that is in use for that
+/// site already.
+fn key_in_use(site: &str) -> Result<String, Error> {
+    let known = Context::read(&context::path()?).ok();
+    known.filter(|known| known.site == site).map(|known| known.key).ok_or(Error::Usage(
+        "the node in this directory has joined its site and has no key of its own: give --key",
+    ))
 }
 
 /// The context of a site that is not on this machine. Its certificate is pinned only once somebody
@@ -85,7 +121,7 @@ async fn remote(url: &str, key: Option<String>, pin: Option<String>) -> Result<C
     let client = Client::speaking(url, parsed, pin)?;
     let Some(pin) = pin else {
         // Nobody is trusted yet, so this fails, and says what was shown.
-        let nobody: Result<shapes::Site, Error> = client.get("/v1/site").await;
+        let nobody: Result<shapes::site::Site, Error> = client.get("/v1/site").await;
         return Err(nobody.err().unwrap_or(Error::Usage("--pin is needed")));
     };
     let url = client.url().to_owned();
@@ -97,12 +133,12 @@ fn secret(given: String) -> Result<String, Error> {
         return Ok(given);
     }
     let mut text = String::new();
-    io::stdin().take(KEY_MAX).read_to_string(&mut text).map_err(Error::Terminal)?;
+    io::stdin().take(SECRET_MAX).read_to_string(&mut text).map_err(Error::Terminal)?;
     Ok(text.trim().to_owned())
 }
 
 /// A site as people see it.
-pub(super) fn shown(site: &shapes::Site, now: Moment) -> String {
+pub(super) fn shown(site: &shapes::site::Site, now: Moment) -> String {
     let node = &site.node;
     let role = match node.leader {
         _ if node.is_leader => "leads".to_owned(),
@@ -124,6 +160,8 @@ pub(super) fn shown(site: &shapes::Site, now: Moment) -> String {
     told.push(("services", inside.services.to_string()));
     told.push(("machines", inside.machines.to_string()));
     let mut text = facts(&told);
+    text.push('\n');
+    text.push_str(&node::listed(&inside.nodes, now));
     text.push('\n');
     text.push_str(&host::listed(&inside.hosts, now));
     if !inside.refused.is_empty() {

@@ -23,8 +23,8 @@ use crate::api::shapes::machine::{Machine, Place};
 use crate::api::shapes::peer as peers;
 use crate::api::shapes::problem::{Fault, Problem};
 use crate::api::shapes::service::{Service, Stage, Summary};
-use crate::api::shapes::site as sites;
 use crate::api::shapes::{Moment, Size, Tariff};
+use crate::api::shapes::{node as nodes, site as sites};
 
 /// Half past seven in the morning of a Sunday.
 const NOW: u64 = 1_795_332_612_000;
@@ -180,6 +180,20 @@ fn lists_are_columns_that_awk_reads() {
     "#]].assert_eq(&lists.join("\n"));
 }
 
+fn node(id: u64, role: nodes::Role, lag: u64) -> nodes::Node {
+    nodes::Node {
+        id,
+        name: format!("alpha-{id}"),
+        standing: protocol::membership::Standing::Voter,
+        since: ago(60),
+        role,
+        lag: Some(lag),
+        reachable: id == 1,
+        addresses: vec![format!("/ip4/192.0.2.{id}/tcp/7401")],
+        api: None,
+    }
+}
+
 fn tariff() -> Tariff {
     Tariff {
         currency: "EUR".to_owned(),
@@ -201,6 +215,7 @@ fn a_site_is_shown_to_its_operator() {
         reserve: "0.250".to_owned(),
         node: sites::Node { id: 1, is_leader: true, leader: Some(1), term: 2, index: 9 },
         inside: Some(sites::Inside {
+            nodes: vec![node(1, nodes::Role::Leader, 0), node(2, nodes::Role::Voter, 3)],
             hosts: vec![hosts::Host {
                 id: "019aaa00-0000-7000-8000-0000000000aa".to_owned(),
                 name: "alpha-1".to_owned(),
@@ -237,6 +252,10 @@ fn a_site_is_shown_to_its_operator() {
         node      1 leads, term 2, index 9
         services  1
         machines  1
+
+        NODE  NAME     STANDING  ROLE    LAG  REACHED  AGE  ADDRESSES
+        1     alpha-1  voter     leader  0    yes      1m   /ip4/192.0.2.1/tcp/7401
+        2     alpha-2  voter     voter   3    no       1m   /ip4/192.0.2.2/tcp/7401
 
         HOST     NODE  STATE  CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
         alpha-1  1     well   4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    0000000000aa

@@ -83,11 +83,12 @@ pub struct File {
 #[serde(deny_unknown_fields, default)]
 pub struct ApiFile {
     listen: SocketAddr,
+    external: Option<String>,
 }
 
 impl Default for ApiFile {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7400)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7400)), external: None }
     }
 }
 
@@ -211,6 +212,8 @@ pub struct Config {
     pub name: Option<String>,
     /// Where the REST interface listens.
     pub api_listen: SocketAddr,
+    /// Where other machines reach it; none lets the address it listens on stand in.
+    pub api_external: Option<String>,
     /// The bus.
     pub bus: Bus,
     /// Peers.
@@ -272,6 +275,14 @@ pub struct Host {
     pub guest_uids: u32,
 }
 
+/// The configuration that is meant: the one given, or the one in the data directory, if there is
+/// one.
+#[must_use]
+pub fn find(given: Option<PathBuf>, data: &Path) -> Option<PathBuf> {
+    let standing = data.join("node.toml");
+    given.or_else(|| standing.exists().then_some(standing))
+}
+
 /// Reads a configuration; with no path, the one that a site without a file has.
 ///
 /// # Errors
@@ -314,6 +325,7 @@ pub fn check(file: File) -> Result<Config, Error> {
     Ok(Config {
         name: file.name,
         api_listen: file.api.listen,
+        api_external: file.api.external.map(|url| url.trim_end_matches('/').to_owned()),
         bus,
         peers: peers(file.peer)?,
         tariff,

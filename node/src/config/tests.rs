@@ -29,6 +29,7 @@ fn the_example_is_the_default_with_one_peer_beside_it() {
     default.host.vcpus = example.host.vcpus;
     default.host.memory = example.host.memory;
     default.host.disk = example.host.disk;
+    default.api_external.clone_from(&example.api_external);
     default.bus.external.clone_from(&example.bus.external);
     assert_eq!(format!("{example:?}"), format!("{default:?}"));
 }
@@ -68,13 +69,13 @@ fn the_example_names_every_key() {
 
 #[test]
 fn an_unknown_key_is_refused_with_its_place() {
-    expect![[r"
+    expect![[r#"
         TOML parse error at line 2, column 1
           |
         2 | listn = '127.0.0.1:1'
           | ^^^^^
-        unknown field `listn`, expected `listen`
-    "]]
+        unknown field `listn`, expected `listen` or `external`
+    "#]]
     .assert_eq(&fault("[api]\nlistn = '127.0.0.1:1'\n"));
 }
 

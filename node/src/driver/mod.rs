@@ -1,14 +1,13 @@
-//! The site's own next steps, taken by the node that leads it; and, on every node, to whom it is
-//! connected.
+//! The site's own next steps, taken by the node that leads it.
 //!
 //! The driver looks at the state whenever that changes, or a deadline passes, and does what is
-//! due: configuration is taken over, machines without a place are sought at peers, passed
-//! deadlines enter the log, adverts are said, and what is owed to peers is delivered. It keeps
-//! nothing between two looks but when it last tried what failed.
+//! due: configuration is taken over, Raft's members follow the table of nodes, machines without a
+//! place are sought at peers, passed deadlines enter the log, adverts are said, and what is owed
+//! to peers is delivered. It keeps nothing between two looks but when it last tried what failed.
 
 mod adverts;
+mod membership;
 mod outbox;
-mod wish;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,8 +28,8 @@ use crate::desk::Desk;
 use crate::observe::{chain, now};
 
 use adverts::Adverts;
+use membership::Membership;
 use outbox::Outbox;
-use wish::Wish;
 
 /// How long the driver sleeps if nothing wakes it: short enough for refreshes and retries.
 const NAP: Duration = Duration::from_millis(500);
@@ -46,7 +45,7 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
     let mut driver = Driver {
         outbox: Outbox::new(desk.clone()),
         adverts: Adverts::new(desk.clone()),
-        wish: Wish::new(desk.clone()),
+        membership: Membership::new(desk.clone()),
         configure,
         tidied: Instant::now(),
         desk,
@@ -54,7 +53,9 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
     let mut progress = driver.desk.watch();
     while !*closing.borrow() {
         progress.borrow_and_update();
-        driver.wish.look().await;
+        if driver.speaks_for_configuration() && driver.configuration_differs() {
+            driver.propose(Command::Configure(driver.configure.clone())).await;
+        }
         if progress.borrow().is_leader {
             driver.look().await;
         }
@@ -68,6 +69,7 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
         // Not being woken is an answer too.
         let _ = timeout(NAP, woken).await;
     }
+    driver.membership.close().await;
     driver.outbox.close().await;
 }
 
@@ -76,18 +78,16 @@ struct Driver {
     configure: Configure,
     outbox: Outbox,
     adverts: Adverts,
-    wish: Wish,
+    membership: Membership,
     tidied: Instant,
 }
 
 impl Driver {
     async fn look(&mut self) {
-        if self.configuration_differs() {
-            self.propose(Command::Configure(self.configure.clone())).await;
-        }
         if self.desk.read(|site| site.profile().is_none()) {
             return;
         }
+        self.membership.look();
         let seeking = self.desk.read(Site::seeking);
         if !seeking.is_empty() {
             let round_trips = self.round_trips().await;
@@ -110,6 +110,13 @@ impl Driver {
         }
         self.tidied = Instant::now();
         self.desk.read(|site| site.is_untidy(now()))
+    }
+
+    /// Whether this node's configuration is the site's: that of the oldest node is, whoever leads.
+    /// Were it each leader's own, the site would change its mind with its leader.
+    fn speaks_for_configuration(&self) -> bool {
+        let oldest = self.desk.read(|site| site.nodes().map(|(id, _)| id).next());
+        oldest == Some(self.desk.node())
     }
 
     fn configuration_differs(&self) -> bool {

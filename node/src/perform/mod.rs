@@ -26,7 +26,11 @@ use tracing::{debug, warn};
 
 use crate::console;
 use crate::desk::Desk;
+use crate::membership;
 use crate::observe::{chain, now};
+
+/// What a node is told that was taken out of the site.
+const REMOVED: &str = "this node was removed from the site";
 
 /// Answers peers. It begins to once the node is up: until then it has no desk.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +71,16 @@ impl Clerk {
 }
 
 impl Clerk {
+    /// The desk, for a node of its own site that has not been taken out. The bus has refused any
+    /// other site already.
+    fn inside(&self, from: Caller) -> Result<&Desk, ask::Refused> {
+        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        if from.site != desk.site() || desk.read(|site| site.is_struck(from.node)) {
+            return Err(ask::Refused::new(REMOVED));
+        }
+        Ok(desk)
+    }
+
     /// Says under which addresses a home's machines are plugged in here.
     fn tell_addresses(&self, home: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
         let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
@@ -111,9 +125,14 @@ impl Handler for Clerk {
         match channel {
             Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
             Channel::Machine => self.tell_addresses(from.site, &body),
-            Channel::Session | Channel::Site | Channel::Raft => {
-                Err(ask::Refused::new("nothing is served on this channel"))
+            Channel::Site => {
+                let desk = self.inside(from)?;
+                let request = v1::node_request(&body);
+                let request = request.map_err(|fault| ask::Refused::foul(chain(&fault)))?;
+                Ok(codec::encode(&membership::answer::answer(desk, request).await))
             }
+            Channel::Raft => Ok(self.inside(from)?.replica().receive(&body).await),
+            Channel::Session => Err(ask::Refused::new("nothing is served on this channel")),
         }
     }
 
@@ -134,7 +153,8 @@ impl Handler for Clerk {
         };
         let issuer = advert.statement().issuer;
         if issuer == desk.site() {
-            return Verdict::Ignore;
+            // The node that leads has said it; its fellows pass it on.
+            return if from.site == issuer { Verdict::Accept } else { Verdict::Ignore };
         }
         match desk.with_book(|book| book.note(advert, now)) {
             Noted::New => Verdict::Accept,
@@ -167,10 +187,16 @@ impl Handler for Clerk {
 }
 
 impl Admission for Clerk {
-    fn admit(&self, site: SiteId, _certificate: &NodeCertificate) -> Result<(), Refusal> {
+    fn admit(&self, site: SiteId, certificate: &NodeCertificate) -> Result<(), Refusal> {
         let Some(desk) = self.desk.get() else {
             return Err(Refusal::policy("the node is starting: try again shortly"));
         };
+        if site == desk.site() {
+            // A key that the table does not have yet is let in: the root key speaks for it, and
+            // this node may be the one that is behind.
+            let struck = desk.read(|state| state.is_struck(certificate.certificate().node));
+            return if struck { Err(Refusal::policy(REMOVED)) } else { Ok(()) };
+        }
         let stranger = desk.read(|state| state.is_stranger(site));
         if stranger { Err(Refusal::Stranger) } else { Ok(()) }
     }

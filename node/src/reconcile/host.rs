@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hypervisor::{Capacity, Hypervisor};
 use protocol::ids::HostId;
-use protocol::site::Command;
 use protocol::site::command::Described;
+use protocol::site::{Command, Outcome};
 use protocol::units::{Mebibytes, Size};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -78,9 +78,16 @@ impl HostWatch {
             warn!(trouble = described.trouble, "the host is in trouble");
         }
         let command = Command::Host { host: self.host, described };
-        if let Err(fault) = self.desk.propose(command).await {
-            warn!(fault = chain(&fault), "the site could not be told of its host");
-            self.next = Instant::now() + TROUBLED;
+        match self.desk.propose(command).await {
+            Ok(Outcome::Refused(refusal)) => {
+                warn!(%refusal, "the site does not take this host");
+                self.next = Instant::now() + TROUBLED;
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                warn!(fault = chain(&fault), "the site could not be told of its host");
+                self.next = Instant::now() + TROUBLED;
+            }
         }
     }
 

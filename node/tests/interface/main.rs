@@ -2,5 +2,6 @@
 //! network and bus are fakes in memory.
 
 mod command_line;
+mod nodes;
 mod rest;
 mod world;

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use federation::fake::Network;
-use federation::{Caller, Options, Peers};
+use federation::{Caller, Options};
 use hypervisor::Capacity;
 use hypervisor::fake::{Fake, Faults};
 use protocol::units::Mebibytes;
 use reservoir::api::tls::Pinned;
 use reservoir::cli::context::Context;
-use reservoir::config;
-use reservoir::daemon::{self, Parts, StartBus};
+use reservoir::config::{self, Config};
+use reservoir::daemon::{self, Bus, Parts, StartBus};
 use reservoir::keys::Keys;
+use reservoir::membership::join;
+use reservoir::membership::token::Token;
 use reservoir::perform::Clerk;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,18 +49,18 @@ memory = "1GiB"
 disk = "10GiB"
 "#;
 
-/// A bus with nobody else on it.
-struct Lonely(Network);
+/// A bus in memory, on which this node has an address.
+struct Wire {
+    network: Network,
+    address: String,
+}
 
 #[async_trait]
-impl StartBus for Lonely {
-    async fn start(
-        &self,
-        options: Options,
-        clerk: Clerk,
-    ) -> Result<Arc<dyn Peers>, federation::Error> {
+impl StartBus for Wire {
+    async fn start(&self, options: Options, clerk: Clerk) -> Result<Bus, federation::Error> {
         let me = Caller { site: options.certificate.site(), node: options.key.public() };
-        Ok(Arc::new(self.0.join(me, "here", Arc::new(clerk))))
+        let peers = Arc::new(self.network.join(me, &self.address, Arc::new(clerk)));
+        Ok(Bus { peers, listening: vec![self.address.clone()] })
     }
 
     async fn close(&self) {}
@@ -68,6 +70,8 @@ impl StartBus for Lonely {
 pub(crate) struct World {
     pub(crate) data: TempDir,
     pub(crate) context: Context,
+    pub(crate) network: Network,
+    pub(crate) me: Caller,
     running: daemon::Running,
     http: reqwest::Client,
 }
@@ -75,31 +79,8 @@ pub(crate) struct World {
 impl World {
     /// Starts a node, and waits until its host takes machines.
     pub(crate) async fn start() -> Self {
-        let data = tempfile::tempdir().expect("a directory can be made");
-        let file = data.path().join("node.toml");
-        std::fs::write(&file, CONFIG).expect("a file can be written");
-        let config = config::read(Some(&file)).expect("the configuration is good");
-        let keys = Keys::open_or_make(data.path(), Some("alpha")).expect("keys can be made");
-        let capacity = Capacity {
-            vcpus: 4,
-            memory: Mebibytes::from_gib(1),
-            disk_free: Mebibytes::from_gib(10),
-            version: "fake 1".to_owned(),
-        };
-        let parts = Parts {
-            hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
-            fabric: Arc::new(fabric::Fake::new()),
-            bus: Arc::new(Lonely(Network::new(1))),
-        };
-        let running =
-            daemon::start(data.path(), config, keys, parts).await.expect("the node starts");
-        let context = Context::read(&data.path().join("context.toml")).expect("it is written");
-        let pin = context.pin.parse().expect("it is a pin");
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(Pinned::new(Some(pin)).client())
-            .build()
-            .expect("the client can be made");
-        let world = Self { data, context, running, http };
+        let (data, config) = place();
+        let world = Self::run(data, config, Network::new(1), "").await;
         world
             .until("the host takes machines", async |world| {
                 let (_, site) = world.get("/v1/site").await;
@@ -109,9 +90,66 @@ impl World {
         world
     }
 
-    /// Stops the node.
-    pub(crate) async fn close(self) {
+    /// Starts another node of the same site, which joins by a new invitation.
+    pub(crate) async fn joined(&self) -> Self {
+        let (data, config) = place();
+        let token = self.invite(&json!({})).await;
+        join::join(&token, data.path(), &config, None).await.expect("it was invited");
+        self.fellow(data, config).await
+    }
+
+    /// Starts a node that has joined.
+    pub(crate) async fn fellow(&self, data: TempDir, config: Config) -> Self {
+        Self::run(data, config, self.network.clone(), &self.context.key).await
+    }
+
+    /// Starts a node of the same site again, which has a key of its own.
+    pub(crate) async fn again(&self, data: TempDir, config: Config) -> Self {
+        Self::run(data, config, self.network.clone(), "").await
+    }
+
+    /// Invites one node.
+    pub(crate) async fn invite(&self, how: &Value) -> Token {
+        let (status, invited) = self.post("/v1/site/invitations", how).await;
+        assert_eq!(status, StatusCode::CREATED, "{invited}");
+        text(&invited["token"]).parse().expect("it is a token")
+    }
+
+    async fn run(data: TempDir, config: Config, network: Network, key: &str) -> Self {
+        let keys = Keys::open_or_make(data.path(), Some("alpha")).expect("keys can be made");
+        let me = Caller { site: keys.site(), node: keys.node().public() };
+        let address = format!("node {}", keys.number());
+        let capacity = Capacity {
+            vcpus: 4,
+            memory: Mebibytes::from_gib(1),
+            disk_free: Mebibytes::from_gib(10),
+            version: "fake 1".to_owned(),
+        };
+        let parts = Parts {
+            hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
+            fabric: Arc::new(fabric::Fake::new()),
+            bus: Arc::new(Wire { network: network.clone(), address }),
+        };
+        let running =
+            daemon::start(data.path(), config, keys, parts).await.expect("the node starts");
+        let mut context = Context::read(&data.path().join("context.toml")).expect("it is written");
+        if !key.is_empty() {
+            assert_eq!(context.key, "", "who joins gets no key");
+            key.clone_into(&mut context.key);
+        }
+        let pin = context.pin.parse().expect("it is a pin");
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(Pinned::new(Some(pin)).client())
+            .build()
+            .expect("the client can be made");
+        Self { data, context, network, me, running, http }
+    }
+
+    /// Stops the node; hands back where it was.
+    pub(crate) async fn close(self) -> TempDir {
+        self.network.leave(self.me);
         self.running.close().await;
+        self.data
     }
 
     /// Asks, with a key or without.
@@ -225,6 +263,14 @@ impl World {
         context.write(&path).expect("it can be written");
         path
     }
+}
+
+/// A new node's directory, and its configuration.
+pub(crate) fn place() -> (TempDir, Config) {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    let file = data.path().join("node.toml");
+    std::fs::write(&file, CONFIG).expect("a file can be written");
+    (data, config::read(Some(&file)).expect("the configuration is good"))
 }
 
 /// Status and JSON of an answer; every error has its parts.

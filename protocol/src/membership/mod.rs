@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
+use crate::time::Span;
 
 /// The most nodes of a site. Each of them gets every entry of the log from the leader; a larger
 /// site is better two sites.
@@ -40,6 +41,10 @@ pub const ADDRESSES_MAX: usize = 8;
 
 /// The most bytes of one of them: a multiaddress with the longest DNS name (253) fits.
 pub const ADDRESS_BYTES_MAX: usize = 300;
+
+/// How long the root key's word for a node's key holds. A node that was taken out is remembered as
+/// long, since its certificate would let it in.
+pub const CERTIFICATE_LIFETIME: Span = Span::from_secs(90 * 86_400);
 
 /// What a node is meant to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]

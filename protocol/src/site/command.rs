@@ -445,6 +445,9 @@ pub enum Refusal {
     /// The invitation has expired.
     #[error("the invitation has expired: 'reservoir site invite' there prints a new token")]
     InvitationOver,
+    /// The node was taken out of the site.
+    #[error("this node was taken out of the site: join with a new data directory")]
+    StruckNode,
     /// Another node has taken up the invitation.
     #[error("another node has joined by this invitation: each node needs a token of its own")]
     InvitationUsed,

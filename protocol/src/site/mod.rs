@@ -32,6 +32,7 @@ pub mod state;
 mod tests;
 
 use crate::agreement::Message;
+use crate::identity::PublicKey;
 use crate::ids::{
     CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NodeId, RequestId,
     ServiceId, SiteId, TenantId,
@@ -110,6 +111,8 @@ pub struct Site {
     invitations: Table<[u8; 32], Invitation>,
     remains: Table<(HostId, MachineName), Remains>,
     timers: Table<(Timestamp, MachineId), Timer>,
+    /// The nodes that were taken out, and when: their certificates hold for a while.
+    struck: Table<PublicKey, Timestamp>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -136,7 +139,8 @@ macro_rules! with_tables {
             nodes,
             invitations,
             remains,
-            timers
+            timers,
+            struck
         )
     };
 }
@@ -162,6 +166,7 @@ impl Default for Site {
             invitations: Table::new(16),
             remains: Table::new(17),
             timers: Table::new(18),
+            struck: Table::new(19),
             occupancy: Occupancy::default(),
         }
     }

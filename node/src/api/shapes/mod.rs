@@ -10,6 +10,7 @@ pub mod host;
 pub mod image;
 pub mod key;
 pub mod machine;
+pub mod node;
 pub mod peer;
 pub mod problem;
 pub mod service;

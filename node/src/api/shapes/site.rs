@@ -45,6 +45,8 @@ pub struct Node {
 /// What an operator sees of a site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inside {
+    /// The site's nodes.
+    pub nodes: Vec<super::node::Node>,
     /// The site's hosts.
     pub hosts: Vec<Host>,
     /// How many services there are that have not ended.

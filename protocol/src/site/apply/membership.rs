@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::super::command::{Contact, Outcome, Refusal};
 use super::super::state::{Invitation, Node};
 use super::super::{INVITATION_LIFETIME, Site, Turn};
+use crate::identity::PublicKey;
 use crate::ids::{HostId, NodeId};
 use crate::membership::{
-    ADDRESS_BYTES_MAX, ADDRESSES_MAX, INVITATIONS_MAX, Members, NODES_MAX, Standing, Step,
-    VOTERS_MAX, next_step,
+    ADDRESS_BYTES_MAX, ADDRESSES_MAX, CERTIFICATE_LIFETIME, INVITATIONS_MAX, Members, NODES_MAX,
+    Standing, Step, VOTERS_MAX, next_step,
 };
 use crate::names::Label;
 use crate::time::Timestamp;
@@ -82,6 +83,9 @@ impl Site {
         turn: &Turn,
     ) -> Result<Outcome, Refusal> {
         check_bounds(contact)?;
+        if self.is_struck(contact.key) {
+            return Err(Refusal::StruckNode);
+        }
         let invitation = self.invitations.get(&digest).ok_or(Refusal::Uninvited)?;
         if let Some(node) = invitation.taken {
             let same = self.nodes.get(&node).is_some_and(|row| row.key == contact.key);
@@ -147,10 +151,14 @@ impl Site {
 
     /// A node is no member any more: it is struck, with its hosts. The news may come late, when
     /// the node was struck long ago.
-    pub(super) fn left(&mut self, id: NodeId) -> Outcome {
-        let leaving = self.nodes.get(&id).is_some_and(|row| row.standing == Standing::Leaving);
-        if leaving && self.guests_of(id) == 0 {
+    pub(super) fn left(&mut self, id: NodeId, turn: &Turn) -> Outcome {
+        let key = match self.nodes.get(&id) {
+            Some(row) if row.standing == Standing::Leaving => row.key,
+            Some(_) | None => return Outcome::Done,
+        };
+        if self.guests_of(id) == 0 {
             self.nodes.remove(&id);
+            self.struck.insert(key, turn.now);
             let hosts: Vec<HostId> =
                 self.hosts.iter().filter(|(_, row)| row.node == id).map(|(id, _)| *id).collect();
             for host in hosts {
@@ -171,6 +179,12 @@ impl Site {
         let table: BTreeMap<NodeId, Standing> =
             self.nodes.iter().map(|(id, row)| (*id, row.standing)).collect();
         if table.is_empty() { None } else { next_step(&table, members, leader) }
+    }
+
+    /// Those whose certificate has ended since.
+    pub(super) fn forgettable_struck(&self, now: Timestamp) -> impl Iterator<Item = PublicKey> {
+        let over = move |at: Timestamp| now.since(at) >= CERTIFICATE_LIFETIME;
+        self.struck.iter().filter(move |(_, at)| over(**at)).map(|(key, _)| *key)
     }
 
     pub(super) fn forgettable_invitations(&self, now: Timestamp) -> impl Iterator<Item = [u8; 32]> {

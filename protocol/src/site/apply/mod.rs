@@ -45,7 +45,7 @@ impl Site {
             }
             Command::Node { node, contact } => self.describe_node(*node, contact, turn),
             Command::Join { digest, contact } => self.join(*digest, contact, turn),
-            Command::Left { node } => Ok(self.left(*node)),
+            Command::Left { node } => Ok(self.left(*node, turn)),
             Command::Host { host, described } => self.describe_host(*host, described, turn),
             Command::HostEnded { host } => Ok(self.host_ended(*host, turn)),
             Command::HostBack { host } => Ok(self.host_back(*host, turn)),

@@ -3,6 +3,7 @@
 use super::super::command::Outcome;
 use super::super::state::{Place, Stage};
 use super::super::{ENDED_KEPT, REQUESTS_KEPT, Site};
+use crate::identity::PublicKey;
 use crate::ids::{HoldId, MachineId, RequestId, ServiceId, SiteId, TenantId};
 use crate::peering::Standing;
 use crate::time::{Span, Timestamp};
@@ -22,6 +23,7 @@ impl Site {
             || self.forgettable_requests(now).next().is_some()
             || self.forgettable_peers().next().is_some()
             || self.forgettable_invitations(now).next().is_some()
+            || self.forgettable_struck(now).next().is_some()
     }
 
     pub(super) fn tidy(&mut self, now: Timestamp) -> Outcome {
@@ -48,6 +50,10 @@ impl Site {
         let invitations: Vec<[u8; 32]> = self.forgettable_invitations(now).collect();
         for digest in invitations {
             self.invitations.remove(&digest);
+        }
+        let struck: Vec<PublicKey> = self.forgettable_struck(now).collect();
+        for key in struck {
+            self.struck.remove(&key);
         }
         Outcome::Done
     }

@@ -89,6 +89,12 @@ impl Site {
         self.nodes().find(|(_, row)| row.key == key)
     }
 
+    /// Whether the node with this key was taken out of the site.
+    #[must_use]
+    pub fn is_struck(&self, key: PublicKey) -> bool {
+        self.struck.get(&key).is_some()
+    }
+
     /// The invitation whose secret has this digest.
     #[must_use]
     pub fn invitation(&self, digest: &[u8; 32]) -> Option<&Invitation> {

@@ -1,7 +1,9 @@
 //! Claims about the site's nodes: who is taken on, who goes, and what stands in the way.
 
 use super::*;
-use crate::membership::{ADDRESSES_MAX, INVITATIONS_MAX, Standing, VOTERS_MAX};
+use crate::membership::{
+    ADDRESSES_MAX, CERTIFICATE_LIFETIME, INVITATIONS_MAX, Standing, VOTERS_MAX,
+};
 use crate::time::Span;
 
 const SECRET: [u8; 32] = [9; 32];
@@ -141,7 +143,14 @@ fn a_removed_node_goes_with_its_host_once_it_is_no_member_and_its_number_never_r
     assert_eq!(world.apply(ALPHA, describe), unknown);
     assert_eq!(world.remove(2), unknown);
     world.invite(SECRET, Standing::Voter);
-    assert_eq!(world.join(SECRET, 2), Outcome::Node(NodeId(3)));
+    assert_eq!(world.join(SECRET, 2), refused(Refusal::StruckNode));
+    assert_eq!(world.join(SECRET, 3), Outcome::Node(NodeId(3)));
+
+    let struck = |world: &World| world.parties[ALPHA].site.is_struck(contact(NodeId(2)).key);
+    assert!(struck(&world));
+    world.now = world.now + CERTIFICATE_LIFETIME;
+    world.apply(ALPHA, Command::Tick);
+    assert!(!struck(&world), "its certificate has ended");
 }
 
 #[test]

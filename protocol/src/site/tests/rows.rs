@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "profile",
     "hosts",
     "tenants",
@@ -82,6 +82,7 @@ const TABLES: [&str; 18] = [
     "invitations",
     "remains",
     "timers",
+    "struck",
 ];
 
 #[test]
@@ -96,6 +97,10 @@ fn every_table_has_the_bytes_it_always_had() {
     world.operator(ALPHA, key);
     let (name, standing) = (Some("second".parse().unwrap()), crate::membership::Standing::Voter);
     world.operator(ALPHA, OperatorAsk::Invite { digest: [8; 32], name, standing });
+    let joined = world.apply(ALPHA, Command::Join { digest: [8; 32], contact: contact(NodeId(2)) });
+    assert_eq!(joined, Outcome::Node(NodeId(2)));
+    world.operator(ALPHA, OperatorAsk::RemoveNode { node: NodeId(2) });
+    world.apply(ALPHA, Command::Left { node: NodeId(2) });
     world.submit(ALPHA, manifest("shop", &[("web", 1, 2, &[])]), Mode::AllOrNothing);
     world.settle();
     let more = manifest("more", &[("web", 1, 1, &[])]);

@@ -6,6 +6,7 @@
 //! is held to can be shown without the rest of the batch.
 
 pub mod lease;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,9 @@ use crate::identity::Signed;
 use crate::ids::MachineId;
 
 pub use crate::agreement::DELIVERY_MESSAGES_MAX;
+pub use nodes::{
+    Member, NODES_BYTES_MAX, NodeAnswer, NodeFault, NodeRequest, node_answer, node_request,
+};
 
 /// The most bytes of one delivery: its messages at their longest, with signatures.
 pub const DELIVERY_BYTES_MAX: usize = 1 << 20;

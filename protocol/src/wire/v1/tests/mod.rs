@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
+use crate::ids::NodeId;
 use crate::market::Advert;
+use crate::site::{Command, Outcome};
 use samples::{NOW, hex, longest_advert, longest_messages, messages, sign};
 
 #[test]
@@ -40,6 +42,54 @@ fn every_envelope_has_the_bytes_it_always_had() {
     let text: String =
         lines.iter().map(|(name, bytes)| format!("{name}\n  {}\n", hex(bytes))).collect();
     expect_file!["envelopes.txt"].assert_eq(&text);
+}
+
+#[test]
+fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
+    let node = NodeId(3);
+    let requests = [
+        NodeRequest::Propose(Box::new(Command::Tick)),
+        NodeRequest::Index,
+        NodeRequest::Members,
+        NodeRequest::HandOver { to: node },
+        NodeRequest::Stand,
+        NodeRequest::HasRoot,
+        NodeRequest::Certify { node },
+    ];
+    let member = Member { node, votes: true, lag: Some(7) };
+    let answers = [
+        NodeAnswer::Proposed { outcome: Outcome::Done, index: 300 },
+        NodeAnswer::Index(300),
+        NodeAnswer::Members(vec![member, Member { lag: None, ..member }]),
+        NodeAnswer::HandedOver { gap: 900 },
+        NodeAnswer::Done,
+        NodeAnswer::HasRoot(true),
+        NodeAnswer::Certificate(Box::new(samples::certificate(1))),
+        NodeAnswer::Fault(NodeFault::NotLeader { leader: Some(node) }),
+        NodeAnswer::Fault(NodeFault::Later),
+        NodeAnswer::Fault(NodeFault::Uncertain),
+        NodeAnswer::Fault(NodeFault::TooLarge { bytes: 2 << 20 }),
+        NodeAnswer::Fault(NodeFault::NoVoter),
+        NodeAnswer::Fault(NodeFault::Behind),
+        NodeAnswer::Fault(NodeFault::NotElected),
+        NodeAnswer::Fault(NodeFault::UnknownNode),
+        NodeAnswer::Fault(NodeFault::NoRoot),
+    ];
+    let mut text = String::new();
+    for request in requests {
+        let bytes = codec::encode(&request);
+        assert_eq!(codec::encode(&node_request(&bytes).unwrap()), bytes);
+        text.push_str(&format!("{request:?}\n  {}\n", hex(&bytes)));
+    }
+    for answer in answers {
+        let bytes = codec::encode(&answer);
+        assert_eq!(codec::encode(&node_answer(&bytes).unwrap()), bytes);
+        let shown = format!("{answer:?}");
+        let name = shown.split_inclusive('(').next().unwrap();
+        let name = if name.starts_with("Certificate") { name } else { &shown };
+        text.push_str(&format!("{name}\n  {}\n", hex(&bytes)));
+    }
+    expect_file!["nodes.txt"].assert_eq(&text);
 }
 
 #[test]
@@ -135,6 +185,22 @@ fn good_delivery() -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn any_bytes_are_a_request_among_nodes_or_are_refused(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..600),
+            almost(codec::encode(&NodeRequest::Certify { node: NodeId(300) })),
+            almost(codec::encode(&NodeAnswer::Certificate(Box::new(samples::certificate(1))))),
+        ],
+    ) {
+        if let Ok(read) = node_request(&bytes) {
+            prop_assert!(codec::encode(&read).len() <= bytes.len());
+        }
+        if let Ok(read) = node_answer(&bytes) {
+            prop_assert!(codec::encode(&read).len() <= bytes.len());
+        }
+    }
+
     #[test]
     fn any_bytes_are_a_delivery_or_are_refused(
         bytes in prop_oneof![

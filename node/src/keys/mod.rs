@@ -8,9 +8,12 @@
 //!   DIR/keys/api.pem        the REST interface's certificate and key
 //!   DIR/keys/host           this host's id
 //!   DIR/keys/name           the site's name
+//!   DIR/keys/joined.toml    which node this is, and where the others are, if it has not founded the site
 //! ```
 //!
 //! Files appear whole or not at all, and are on disk before anything refers to them.
+
+mod joined;
 
 use std::fs;
 use std::io::Write as _;
@@ -19,16 +22,21 @@ use std::path::{Path, PathBuf};
 
 use protocol::codec;
 use protocol::identity::{Certificate, NodeCertificate, PublicKey, Scopes, SecretKey};
-use protocol::ids::{HostId, SiteId};
+use protocol::ids::{HostId, NodeId, SiteId};
+use protocol::membership::CERTIFICATE_LIFETIME;
 use protocol::names::Label;
-use protocol::time::{Span, Timestamp};
+use protocol::time::Span;
 use tracing::warn;
 
+use crate::membership::FOUNDER;
 use crate::observe::now;
+
+pub use joined::{Joined, Neighbour};
+pub(crate) use joined::{Welcome, begin, complete};
 
 /// How long a node's certificate holds. It is renewed at a start in its second half, if the root
 /// key is at hand.
-const VALIDITY: Span = Span::from_secs(90 * 86_400);
+const VALIDITY: Span = CERTIFICATE_LIFETIME;
 
 /// How far a certificate reaches back, for peers whose clock is behind.
 const BACKDATED: Span = Span::from_secs(3_600);
@@ -65,6 +73,23 @@ pub enum Error {
     RootOffline {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// The node has begun to join a site and has not been let in yet.
+    #[error(
+        "the node in {} has not joined its site yet: repeat 'reservoir site join'",
+        directory.display()
+    )]
+    Joining {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// The directory is a node's already.
+    #[error("{} belongs to a node of site {site} already: give another one", directory.display())]
+    Settled {
+        /// The data directory.
+        directory: PathBuf,
+        /// The site.
+        site: SiteId,
     },
     /// The root key is another site's.
     #[error(
@@ -103,6 +128,7 @@ pub struct Keys {
     host: HostId,
     api: String,
     root: Option<PathBuf>,
+    joined: Option<Joined>,
 }
 
 impl Keys {
@@ -116,6 +142,10 @@ impl Keys {
         let directory = data.join("keys");
         make_directory(data, 0o711)?;
         make_directory(&directory, 0o700)?;
+        let joined = joined::read(&directory)?;
+        if joined.is_none() && joined::has_begun(&directory) {
+            return Err(Error::Joining { directory: data.to_owned() });
+        }
         let name = site_name(data, &directory, name)?;
         let root_path = directory.join("root.key");
         let public_path = directory.join("root.pub");
@@ -126,23 +156,13 @@ impl Keys {
             write(&public_path, &hex(read_key(&root_path)?.public().as_bytes()))?;
         }
         let root = PublicKey::from_bytes(read_bytes(&public_path)?);
-        let node_path = directory.join("node.key");
-        if !node_path.exists() {
-            write(&node_path, &hex(&rand::random()))?;
-        }
-        let node = read_key(&node_path)?;
+        let node = node_key(&directory)?;
         let certificate = certificate(&directory, root, &node)?;
-        let host_path = directory.join("host");
-        if !host_path.exists() {
-            write(&host_path, crate::chance::uuid().to_string().as_bytes())?;
-        }
-        let host = read_text(&host_path)?
-            .trim()
-            .parse()
-            .map_err(|_| Error::Damaged { path: host_path.clone() })?;
+        let host = host(&directory)?;
         let api = api_certificate(&directory)?;
         let root_path = root_path.exists().then_some(root_path);
-        Ok(Self { site: root.site(), name, node, certificate, host, api, root: root_path })
+        let (site, root) = (root.site(), root_path);
+        Ok(Self { site, name, node, certificate, host, api, root, joined })
     }
 
     /// The site.
@@ -155,6 +175,18 @@ impl Keys {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// This node's number in its site.
+    #[must_use]
+    pub fn number(&self) -> NodeId {
+        self.joined.as_ref().map_or(FOUNDER, Joined::number)
+    }
+
+    /// How this node joined its site; none if it has founded it.
+    #[must_use]
+    pub const fn joined(&self) -> Option<&Joined> {
+        self.joined.as_ref()
     }
 
     /// This node's own key.
@@ -191,6 +223,22 @@ impl Keys {
             );
         }
     }
+}
+
+fn node_key(directory: &Path) -> Result<SecretKey, Error> {
+    let path = directory.join("node.key");
+    if !path.exists() {
+        write(&path, &hex(&rand::random()))?;
+    }
+    read_key(&path)
+}
+
+fn host(directory: &Path) -> Result<HostId, Error> {
+    let path = directory.join("host");
+    if !path.exists() {
+        write(&path, crate::chance::uuid().to_string().as_bytes())?;
+    }
+    read_text(&path)?.trim().parse().map_err(|_| Error::Damaged { path: path.clone() })
 }
 
 fn site_name(data: &Path, directory: &Path, asked: Option<&str>) -> Result<String, Error> {
@@ -246,21 +294,41 @@ fn certificate(
     if key.public() != root {
         return Err(Error::OtherRoot { path: root_path });
     }
-    let issued = issue(root, &key, node, now);
+    let issued = issue(&key, node.public());
     write(&path, &codec::encode(&issued))?;
     Ok(issued)
 }
 
-fn issue(root: PublicKey, key: &SecretKey, node: &SecretKey, now: Timestamp) -> NodeCertificate {
+/// The root key's word for a node's key.
+#[must_use]
+pub fn issue(root: &SecretKey, node: PublicKey) -> NodeCertificate {
+    let now = now();
     let certificate = Certificate {
-        root,
-        node: node.public(),
+        root: root.public(),
+        node,
         scopes: Scopes::NODE,
         serial: now.as_millis(),
         not_before: now - BACKDATED,
         not_after: now + VALIDITY,
     };
-    NodeCertificate::issue(certificate, key)
+    NodeCertificate::issue(certificate, root)
+}
+
+/// The site's root key, if it is in a node's directory of keys.
+///
+/// # Errors
+///
+/// If it is not there, cannot be read, or is another site's.
+pub fn root(directory: &Path) -> Result<SecretKey, Error> {
+    let path = directory.join("root.key");
+    if !path.exists() {
+        return Err(Error::RootOffline { path });
+    }
+    let key = read_key(&path)?;
+    if key.public().as_bytes() != &read_bytes(&directory.join("root.pub"))? {
+        return Err(Error::OtherRoot { path });
+    }
+    Ok(key)
 }
 
 /// The REST interface's certificate: its own issuer, since clients pin it.

@@ -3,41 +3,41 @@
 //! Starting goes from what remembers to what acts: keys, state, bus, host, interface; stopping
 //! goes back the same way. Nothing needs the stopping: a node that is killed has lost nothing.
 
+mod begin;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use fabric::Fabric;
-use federation::{Federation, Limits, Options, Peers};
+use federation::{Federation, Options, Peers};
 use hypervisor::Hypervisor;
 use hypervisor::libvirt::Libvirt;
-use protocol::ids::{NodeId, RequestId};
 use protocol::market::Book;
-use protocol::names::Label;
-use protocol::peering::Setting;
-use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
-use protocol::site::state::Role;
-use protocol::site::{Command, Outcome, Site};
-use storage::transport::Alone;
-use storage::{Replica, Timing};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::api::{self, secret::Secret};
+use crate::api;
 use crate::blobs::{self, Blobs};
-use crate::cli::context::Context;
 use crate::config::{self, Config};
 use crate::console::Consoles;
 use crate::desk::{self, Desk, Inner, Signer};
 use crate::driver;
 use crate::keys::{self, Keys};
+use crate::membership::links;
+use crate::membership::root::Root;
+use crate::membership::transport::BusTransport;
 use crate::observe::{self, chain};
 use crate::perform::Clerk;
 use crate::reconcile::{self, Carrier, Tools};
 
-/// The number of the first node of a site.
-const FIRST_NODE: NodeId = NodeId(1);
+pub(crate) use begin::node_name;
+
+/// How long what acts may take to come to an end of its own.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// The node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,20 @@ impl std::fmt::Debug for Parts {
     }
 }
 
+/// A bus that was started.
+pub struct Bus {
+    /// The way to the peers.
+    pub peers: Arc<dyn Peers>,
+    /// Where it listens, as multiaddresses with the machine's own addresses in them.
+    pub listening: Vec<String>,
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bus").field("listening", &self.listening).finish_non_exhaustive()
+    }
+}
+
 /// Starts a bus with the node's clerk on it.
 #[async_trait]
 pub trait StartBus: Send + Sync {
@@ -111,11 +125,7 @@ pub trait StartBus: Send + Sync {
     /// # Errors
     ///
     /// If it cannot be started.
-    async fn start(
-        &self,
-        options: Options,
-        clerk: Clerk,
-    ) -> Result<Arc<dyn Peers>, federation::Error>;
+    async fn start(&self, options: Options, clerk: Clerk) -> Result<Bus, federation::Error>;
 
     /// Ends it.
     async fn close(&self);
@@ -129,17 +139,14 @@ pub struct RealBus {
 
 #[async_trait]
 impl StartBus for RealBus {
-    async fn start(
-        &self,
-        options: Options,
-        clerk: Clerk,
-    ) -> Result<Arc<dyn Peers>, federation::Error> {
+    async fn start(&self, options: Options, clerk: Clerk) -> Result<Bus, federation::Error> {
         let bus = Federation::start(options, Arc::new(clerk.clone()), Arc::new(clerk)).await?;
-        for address in bus.listening() {
+        let listening = bus.listening().to_vec();
+        for address in &listening {
             info!(address, "the bus listens");
         }
         *self.running.lock().expect("nothing that holds it panics") = Some(bus.clone());
-        Ok(Arc::new(bus))
+        Ok(Bus { peers: Arc::new(bus), listening })
     }
 
     async fn close(&self) {
@@ -199,15 +206,29 @@ impl Running {
         self.api.close().await;
         // Whoever listened has gone already if nobody receives it.
         let _ = self.closing.send(true);
-        for task in self.tasks {
-            if let Err(fault) = task.await {
-                warn!(%fault, "a task of the node did not end well");
+        let mut tasks = futures::future::join_all(self.tasks);
+        let ended = match timeout(CLOSE_TIME, &mut tasks).await {
+            Ok(ended) => ended,
+            // What waits for the site's leader ends with the state.
+            Err(_) => {
+                close_state(&self.desk).await;
+                tasks.await
             }
+        };
+        for fault in ended.into_iter().filter_map(Result::err) {
+            warn!(%fault, "a task of the node did not end well");
         }
+        close_state(&self.desk).await;
         self.parts.bus.close().await;
         if let Err(fault) = self.parts.fabric.close().await {
             warn!(fault = chain(&fault), "the network's server did not end well");
         }
+    }
+}
+
+async fn close_state(desk: &Desk) {
+    if let Err(fault) = desk.replica().close().await {
+        warn!(fault = chain(&fault), "the site's state did not come to rest");
     }
 }
 
@@ -254,24 +275,28 @@ pub async fn start(
     keys: Keys,
     parts: Parts,
 ) -> Result<Running, Error> {
-    let configure = configure(&config, &keys);
-    let replica = open_state(data, &configure, contact(&config, &keys)).await?;
-    let directory = machines(data);
-    let made = std::fs::create_dir_all(&directory);
-    made.map_err(|source| Error::Directory { path: directory.clone(), source })?;
+    let configure = begin::configure(&config, &keys);
+    let machines = machines(data);
+    let made = std::fs::create_dir_all(&machines);
+    made.map_err(|source| Error::Directory { path: machines.clone(), source })?;
     let blobs = Blobs::open(&data.join("blobs")).map_err(Error::Blobs)?;
     let carrier = Carrier {
-        machines: directory,
+        machines,
         blobs: blobs.clone(),
         bridge: config.bridge.clone(),
         guest_uids: config.host.guest_uids,
     };
     let clerk = Clerk::new();
-    let bus = start_bus(&config, &keys, &parts, &clerk).await?;
+    let Bus { peers: bus, listening } = begin::start_bus(&config, &keys, &parts, &clerk).await?;
+    let (directory, beginning) = begin::neighbours(&keys);
+    let transport = BusTransport::new(directory.clone(), Arc::clone(&bus));
+    let replica = begin::open_state(data, &keys, transport).await?;
     let hypervisor = Arc::clone(&parts.hypervisor);
     let desk = Desk::new(Inner {
         replica,
         bus,
+        directory,
+        root: Root::in_keys(data),
         book: Mutex::new(Book::default()),
         blobs,
         consoles: Consoles::new(hypervisor, carrier.clone()),
@@ -283,8 +308,13 @@ pub async fn start(
         subnet: config.subnet,
     });
     clerk.seat(desk.clone());
-    let api = api::serve(desk.clone(), config.api_listen, keys.api()).await.map_err(Error::Api)?;
-    let context = first_key(data, &desk, &keys, api.url(), api.pin()).await?;
+    let mut contact = begin::contact(&config, &keys, listening);
+    if keys.joined().is_none() {
+        begin::found(&desk, &configure, &contact).await?;
+    }
+    let api = api::serve(desk.clone(), &config, keys.api()).await.map_err(Error::Api)?;
+    contact.api = api.external().map(str::to_owned);
+    let context = begin::leave_context(data, &desk, &keys, &api).await?;
     let (closing, closes) = watch::channel(false);
     let tools = Tools {
         hypervisor: Arc::clone(&parts.hypervisor),
@@ -292,131 +322,18 @@ pub async fn start(
         carrier,
     };
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());
-    let tasks =
-        vec![tokio::spawn(driver::run(desk.clone(), configure, closes)), tokio::spawn(host)];
+    let tasks = vec![
+        tokio::spawn(links::run(desk.clone(), contact, beginning, closes.clone())),
+        tokio::spawn(begin::once_known(desk.clone(), closes.clone(), host)),
+        tokio::spawn(driver::run(desk.clone(), configure, closes)),
+    ];
     info!(
         site = %keys.site(),
         name = keys.name(),
+        node = %keys.number(),
         api = api.url(),
         context = %context.display(),
         "the node serves; 'reservoir site use DIR' connects the command line to it"
     );
     Ok(Running { desk, parts, api, closing, tasks })
-}
-
-/// Opens the state and takes the configuration over before anything else is proposed.
-async fn open_state(
-    data: &Path,
-    configure: &Configure,
-    contact: Contact,
-) -> Result<Replica<Site>, Error> {
-    let directory = data.join("state");
-    let opened = Replica::open(&directory, FIRST_NODE, Arc::new(Alone), Timing::peers()).await;
-    let replica = opened.map_err(Error::Open)?;
-    replica.found().await.map_err(Error::Site)?;
-    let mut progress = replica.watch();
-    // A node alone elects itself; a replica that has stopped never will.
-    while !progress.borrow_and_update().is_leader {
-        if progress.changed().await.is_err() {
-            return Err(Error::Site(desk::Error::Closed));
-        }
-    }
-    replica.barrier().await.map_err(Error::Site)?;
-    let enter = Command::Node { node: FIRST_NODE, contact };
-    for command in [Command::Configure(configure.clone()), enter] {
-        let proposed = replica.propose(&desk::stamped(command)).await;
-        if let Outcome::Refused(refusal) = proposed.map_err(Error::Site)? {
-            return Err(Error::Refused(refusal));
-        }
-    }
-    Ok(replica)
-}
-
-/// How this node is reached.
-fn contact(config: &Config, keys: &Keys) -> Contact {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let bus = &config.bus;
-    let addresses = if bus.external.is_empty() { &bus.listen } else { &bus.external };
-    Contact {
-        key: keys.node().public(),
-        name: host.parse().unwrap_or_else(|_| "node".parse().expect("this is a label")),
-        addresses: addresses.clone(),
-        api: None,
-    }
-}
-
-async fn start_bus(
-    config: &Config,
-    keys: &Keys,
-    parts: &Parts,
-    clerk: &Clerk,
-) -> Result<Arc<dyn Peers>, Error> {
-    let options = Options {
-        key: protocol::identity::SecretKey::from_bytes(&keys.node().to_bytes()),
-        certificate: keys.certificate().clone(),
-        incarnation: 0,
-        listen: config.bus.listen.clone(),
-        external: config.bus.external.clone(),
-        mdns: config.bus.mdns,
-        limits: Limits::STANDARD,
-    };
-    parts.bus.start(options, clerk.clone()).await.map_err(Error::Bus)
-}
-
-fn configure(config: &Config, keys: &Keys) -> Configure {
-    let peers = config.peers.iter().filter(|peer| peer.site != keys.site());
-    Configure {
-        site: keys.site(),
-        name: keys.name().to_owned(),
-        tariff: config.tariff,
-        peers: peers
-            .map(|peer| PeerEntry {
-                site: peer.site,
-                name: peer.name.clone(),
-                addresses: peer.addresses.clone(),
-                settings: vec![Setting::SellsTo(peer.sells_to), Setting::BuysFrom(peer.buys_from)],
-            })
-            .collect(),
-    }
-}
-
-/// Makes the first key, an operator's, and keeps it in the context that the command line takes
-/// over. The file is written first: a key that nobody has is no use, and a file whose key is not
-/// known yet is put right by the next line.
-async fn first_key(
-    data: &Path,
-    desk: &Desk,
-    keys: &Keys,
-    url: &str,
-    pin: &str,
-) -> Result<PathBuf, Error> {
-    let path = data.join("context.toml");
-    let known = Context::read(&path).ok();
-    if known.is_none() && desk.read(|site| site.keys().next().is_some()) {
-        // The operator has taken the file away, and has the key.
-        return Ok(path);
-    }
-    let secret = known.map_or_else(|| Secret::draw().expose(), |context| context.key);
-    let context = Context {
-        site: keys.name().to_owned(),
-        url: url.to_owned(),
-        key: secret,
-        pin: pin.to_owned(),
-    };
-    context.write(&path).map_err(Error::Context)?;
-    let fixed = |name: &str| name.parse::<Label>().expect("these are labels");
-    let ask = OperatorAsk::AddKey {
-        name: fixed("first"),
-        tenant: fixed("default"),
-        role: Role::Operator,
-        digest: *blake3::hash(context.key.as_bytes()).as_bytes(),
-    };
-    if desk.read(|site| site.keys().next().is_none()) {
-        let request = RequestId::from_uuid(crate::chance::uuid());
-        let command = Command::Operator { request, ask };
-        if let Outcome::Refused(refusal) = desk.propose(command).await.map_err(Error::Site)? {
-            return Err(Error::Refused(refusal));
-        }
-    }
-    Ok(path)
 }

@@ -1,0 +1,108 @@
+//! The root key's word for a new node's key.
+//!
+//! The root key is at one node, or offline. It speaks only for keys that are in the site's table,
+//! which an operator's invitation has brought there; so a node that is asked by another need not
+//! believe it.
+
+use std::path::{Path, PathBuf};
+
+use federation::Channel;
+use protocol::codec;
+use protocol::identity::NodeCertificate;
+use protocol::ids::NodeId;
+use protocol::wire::v1::{self, NodeAnswer, NodeFault, NodeRequest};
+use tracing::{debug, info, warn};
+
+use crate::desk::Desk;
+use crate::keys;
+use crate::observe::chain;
+
+/// Where this node looks for the root key: an operator may bring it back at any time.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    directory: PathBuf,
+}
+
+/// No node that can be reached has the root key.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "no node of this site that can be reached has the site's root key: bring the file root.key \
+     back to the directory 'keys' of one of them, and join again"
+)]
+pub(crate) struct Offline;
+
+/// Where the root key is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Holder {
+    /// At this node.
+    Here,
+    /// At another.
+    At(NodeId),
+}
+
+impl Root {
+    /// The root key in a node's directory of keys, whenever it is there.
+    pub(crate) fn in_keys(data: &Path) -> Self {
+        Self { directory: data.join("keys") }
+    }
+
+    /// Whether it is there now.
+    pub(crate) fn is_here(&self) -> bool {
+        keys::root(&self.directory).is_ok()
+    }
+}
+
+impl Desk {
+    /// Finds the root key, at this node or at another.
+    pub(crate) async fn find_root(&self) -> Result<Holder, Offline> {
+        if self.root().is_here() {
+            return Ok(Holder::Here);
+        }
+        for node in self.directory().all().into_keys().filter(|node| *node != self.node()) {
+            if let Some(NodeAnswer::HasRoot(true)) = self.ask(node, &NodeRequest::HasRoot).await {
+                return Ok(Holder::At(node));
+            }
+        }
+        Err(Offline)
+    }
+
+    /// The root key's word for the key of a node in the table.
+    pub(crate) async fn certify(
+        &self,
+        holder: Holder,
+        node: NodeId,
+    ) -> Result<NodeCertificate, Offline> {
+        match holder {
+            Holder::Here => self.certify_here(node).await.map_err(|_| Offline),
+            Holder::At(holder) => match self.ask(holder, &NodeRequest::Certify { node }).await {
+                Some(NodeAnswer::Certificate(certificate)) => Ok(*certificate),
+                _ => Err(Offline),
+            },
+        }
+    }
+
+    /// Lets the root key at this node speak for a node's key.
+    pub(crate) async fn certify_here(&self, node: NodeId) -> Result<NodeCertificate, NodeFault> {
+        // The row was committed at another node, perhaps a moment ago.
+        self.current().await.map_err(|_| NodeFault::Later)?;
+        let key = self.read(|site| site.node(node).map(|row| row.key));
+        let key = key.ok_or(NodeFault::UnknownNode)?;
+        let root = keys::root(&self.root().directory).map_err(|fault| {
+            warn!(fault = chain(&fault), "the root key cannot be used");
+            NodeFault::NoRoot
+        })?;
+        info!(%node, "the root key speaks for a node's key");
+        Ok(keys::issue(&root, key))
+    }
+
+    async fn ask(&self, node: NodeId, request: &NodeRequest) -> Option<NodeAnswer> {
+        let key = self.directory().key(node)?;
+        match self.peers().ask_node(key, Channel::Site, codec::encode(request)).await {
+            Ok(answer) => v1::node_answer(&answer).ok(),
+            Err(fault) => {
+                debug!(%node, fault = chain(&fault), "a node of this site does not answer");
+                None
+            }
+        }
+    }
+}
