@@ -11,6 +11,12 @@
 //! proven, and asks the node's policy. A refusal names its reason, so that an operator at either
 //! end can act on it; it tells nothing that the other side did not already know.
 //!
+//! A certificate is short-lived, and may be revoked before its end: its site names the lowest serial
+//! that it still honours, and each of its nodes repeats the number. It counts only from a node whose
+//! own certificate is not below it: only the root key issues a higher one, so a node can revoke
+//! nobody whose certificate is as new as its own, and a revoked one cannot take anything back, since
+//! the highest number ever heard stands.
+//!
 //! **Invariant.** Nothing here does I/O: bytes in, a decision out.
 
 use libp2p::PeerId;
@@ -54,6 +60,9 @@ pub enum Refusal {
     /// The certificate does not allow to speak for the site.
     #[error("the certificate does not allow its node to speak for the site")]
     OutOfScope,
+    /// Its site honours the certificate no longer.
+    #[error("the site has revoked the certificate: let it issue a new one")]
+    Revoked,
     /// The certificate is another node's.
     #[error("the certificate was issued to another node's key")]
     OtherKey,
@@ -106,11 +115,18 @@ pub(crate) struct Hello {
     versions: Vec<u16>,
     pub(crate) certificate: NodeCertificate,
     pub(crate) incarnation: u64,
+    /// The lowest serial of its site's certificates that counts.
+    honours: u64,
 }
 
 impl Hello {
     pub(crate) fn new(certificate: NodeCertificate, incarnation: u64) -> Self {
-        Self { versions: VERSIONS.to_vec(), certificate, incarnation }
+        Self { versions: VERSIONS.to_vec(), certificate, incarnation, honours: 0 }
+    }
+
+    /// The hello with what the node's own site honours at the moment.
+    pub(crate) fn honouring(&self, lowest: u64) -> Self {
+        Self { honours: lowest, ..self.clone() }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -216,6 +232,9 @@ pub(crate) fn check_verdict(bytes: &[u8]) -> Result<(), Turned> {
 pub(crate) fn check_again(greeted: &Greeted, admission: &dyn Admission) -> Result<(), Refusal> {
     let certificate = &greeted.certificate;
     let site = certificate.check_presented(greeted.caller.node, Scope::Speak, admission.now())?;
+    if certificate.certificate().serial < admission.honoured(site) {
+        return Err(Refusal::Revoked);
+    }
     admission.admit(site, certificate).map_err(Refusal::bounded)
 }
 
@@ -234,10 +253,12 @@ fn check(hello: Hello, peer: &PeerId, admission: &dyn Admission) -> Result<Greet
         certificate: hello.certificate,
         incarnation: hello.incarnation,
     };
-    match check_again(&greeted, admission) {
-        Ok(()) => Ok(greeted),
-        Err(refusal) => Err(turned(refusal)),
+    check_again(&greeted, admission).map_err(turned)?;
+    let (site, serial) = (greeted.caller.site, greeted.certificate.certificate().serial);
+    if hello.honours <= serial && hello.honours > admission.honoured(site) {
+        admission.heard_honours(site, hello.honours);
     }
+    Ok(greeted)
 }
 
 const fn unreadable() -> Turned {

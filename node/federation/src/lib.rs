@@ -72,6 +72,19 @@ pub trait Admission: Send + Sync + 'static {
     /// The reason, which reaches the other side.
     fn admit(&self, site: SiteId, certificate: &NodeCertificate) -> Result<(), Refusal>;
 
+    /// The lowest serial of our own site's certificates that it still honours. Peers are told at
+    /// every hello; when it rises, connections to them are made anew, so that they hear of it.
+    fn honours(&self) -> u64;
+
+    /// The lowest serial of another site's certificates that it still honours, as far as has been
+    /// heard: zero if nothing has.
+    fn honoured(&self, site: SiteId) -> u64;
+
+    /// A node of a site, which is admitted, says that its site honours none below `lowest`. Its own
+    /// certificate is not below, so the site's root key stands behind it; the highest number that
+    /// was ever heard is to be remembered.
+    fn heard_honours(&self, site: SiteId, lowest: u64);
+
     /// The moment by which certificates are checked.
     fn now(&self) -> Timestamp;
 }

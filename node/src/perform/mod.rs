@@ -7,7 +7,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use federation::stream::Duplex;
@@ -36,7 +37,11 @@ const REMOVED: &str = "this node was removed from the site";
 #[derive(Clone, Debug, Default)]
 pub struct Clerk {
     desk: Arc<OnceLock<Desk>>,
+    /// The lowest serials that peers still honour; of those only who were admitted.
+    honoured: Arc<Mutex<BTreeMap<SiteId, u64>>>,
 }
+
+const HONOURED: &str = "nothing that holds the map panics";
 
 impl Clerk {
     /// A clerk without a desk.
@@ -199,6 +204,22 @@ impl Admission for Clerk {
         }
         let stranger = desk.read(|state| state.is_stranger(site));
         if stranger { Err(Refusal::Stranger) } else { Ok(()) }
+    }
+
+    /// Nothing is revoked here before its end: the site's state has no number for it.
+    fn honours(&self) -> u64 {
+        0
+    }
+
+    fn honoured(&self, site: SiteId) -> u64 {
+        let honoured = self.honoured.lock().expect(HONOURED);
+        honoured.get(&site).copied().unwrap_or_default()
+    }
+
+    fn heard_honours(&self, site: SiteId, lowest: u64) {
+        let mut honoured = self.honoured.lock().expect(HONOURED);
+        let heard = honoured.entry(site).or_default();
+        *heard = lowest.max(*heard);
     }
 
     fn now(&self) -> Timestamp {

@@ -127,8 +127,12 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     fn passage(&self, dialer: bool) -> Handler<THandler<B>> {
-        let passage = if dialer { Passage::Ask(self.hello.encode()) } else { Passage::Await };
+        let passage = if dialer { Passage::Ask(self.hello().encode()) } else { Passage::Await };
         Handler::new(passage, self.hello_time)
+    }
+
+    fn hello(&self) -> Hello {
+        self.hello.honouring(self.admission.honours())
     }
 
     fn check_room(&self) -> Result<(), ConnectionDenied> {
@@ -154,7 +158,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             }
             (Stage::Fresh, false) => {
                 let checked = hello::check_hello(bytes, &peer, &*self.admission);
-                let answer = codec::encode(&Answer::Hello(self.hello.clone()));
+                let answer = codec::encode(&Answer::Hello(self.hello()));
                 self.settle(connection, checked, answer, |refusal| {
                     codec::encode(&Answer::Refused(refusal))
                 });

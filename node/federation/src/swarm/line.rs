@@ -167,6 +167,11 @@ impl Lines {
         self.iter().filter(|(_, line)| line.peer == peer).map(|(id, _)| id).collect()
     }
 
+    /// The connections to sites other than this one.
+    pub(super) fn to_others(&self, site: SiteId) -> Vec<ConnectionId> {
+        self.iter().filter(|(_, line)| line.caller().site != site).map(|(id, _)| id).collect()
+    }
+
     /// The connected nodes of a site, as an operator sees them.
     pub(super) fn states(&self, site: SiteId) -> Vec<NodeState> {
         let mut nodes: BTreeMap<PublicKey, NodeState> = BTreeMap::new();

@@ -76,6 +76,8 @@ pub(super) struct Task {
     /// This node.
     pub(super) me: Caller,
     admission: Arc<dyn Admission>,
+    /// What our own site honoured at the last review.
+    told_honours: u64,
     incoming: IncomingStreams,
     /// Whether the node listens on loopback only.
     pub(super) is_on_loopback: bool,
@@ -107,6 +109,7 @@ impl Task {
             book: Book::default(),
             asked: UnderWay::new(),
             streams: BTreeMap::new(),
+            told_honours: admission.honours(),
             admission,
             incoming,
             is_on_loopback: false,
@@ -402,8 +405,17 @@ impl Task {
         self.dial();
     }
 
-    /// Lets go whom the node's policy no longer admits, or whose certificate no longer holds.
+    /// Lets go whom the node's policy no longer admits, or whose certificate no longer holds; and
+    /// the peers, so that they come again and hear it, if our own site has revoked certificates.
     fn review(&mut self) {
+        let honours = self.admission.honours();
+        if honours > self.told_honours {
+            self.told_honours = honours;
+            tracing::info!(honours, "certificates were revoked; peers are greeted anew");
+            for connection in self.lines.to_others(self.me.site) {
+                self.expel(connection);
+            }
+        }
         let mut gone = Vec::new();
         for (connection, line) in self.lines.iter() {
             if let Err(refusal) = hello::check_again(&line.greeted, &*self.admission) {

@@ -7,10 +7,11 @@ mod greeting;
 mod link;
 mod nearby;
 mod nodes;
+mod revocation;
 mod space;
 mod verbs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,12 +59,21 @@ impl Party {
 
     /// The node with the key of `number`, whose certificate names the key of `node`.
     fn with(number: u8, scopes: Scopes, node: u8) -> Self {
+        Self::issued(number, scopes, node, 1)
+    }
+
+    /// A node of a site, with a certificate of this serial.
+    fn serial(number: u8, node: u8, serial: u64) -> Self {
+        Self { node, ..Self::issued(number, Scopes::NODE, node, serial) }
+    }
+
+    fn issued(number: u8, scopes: Scopes, node: u8, serial: u64) -> Self {
         let root = SecretKey::from_bytes(&[number; 32]);
         let certificate = Certificate {
             root: root.public(),
             node: node_key(node).public(),
             scopes,
-            serial: 1,
+            serial,
             not_before: Timestamp::from_millis(NOON - 1000),
             not_after: Timestamp::from_millis(NOON + 1000),
         };
@@ -95,13 +105,16 @@ fn node_key(number: u8) -> SecretKey {
 /// Admits the sites it was told, by a clock that stands until it is set.
 struct Policy {
     admitted: Mutex<BTreeSet<SiteId>>,
+    honours: AtomicU64,
+    heard: Mutex<BTreeMap<SiteId, u64>>,
     now: AtomicU64,
 }
 
 impl Policy {
     fn admitting(parties: &[&Party]) -> Arc<Self> {
         let admitted = Mutex::new(parties.iter().map(|party| party.site).collect());
-        Arc::new(Self { admitted, now: AtomicU64::new(NOON) })
+        let (honours, heard) = (AtomicU64::new(0), Mutex::default());
+        Arc::new(Self { admitted, honours, heard, now: AtomicU64::new(NOON) })
     }
 
     fn admit(&self, party: &Party) {
@@ -117,6 +130,18 @@ impl Admission for Policy {
     fn admit(&self, site: SiteId, _: &NodeCertificate) -> Result<(), Refusal> {
         let admitted = self.admitted.lock().unwrap().contains(&site);
         if admitted { Ok(()) } else { Err(Refusal::Stranger) }
+    }
+
+    fn honours(&self) -> u64 {
+        self.honours.load(Ordering::SeqCst)
+    }
+
+    fn honoured(&self, site: SiteId) -> u64 {
+        self.heard.lock().unwrap().get(&site).copied().unwrap_or_default()
+    }
+
+    fn heard_honours(&self, site: SiteId, lowest: u64) {
+        self.heard.lock().unwrap().insert(site, lowest);
     }
 
     fn now(&self) -> Timestamp {
