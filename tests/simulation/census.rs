@@ -63,6 +63,18 @@ census! {
     policies_changed,
     /// Last words to removed peers.
     farewells,
+    /// Peers that were drained.
+    peers_drained,
+    /// New terms that providers proposed.
+    proposals,
+    /// Agreements that were renewed.
+    renewals,
+    /// Proposals that were too dear for their home.
+    renewals_declined,
+    /// Words that an agreement ends.
+    terminations,
+    /// Agreements that an operator ended.
+    agreements_terminated,
     /// Deliveries that were turned away at the gate, as a stranger's.
     strangers,
     /// Tenants' requests that a site refused.

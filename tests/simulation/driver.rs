@@ -271,7 +271,14 @@ impl World {
                 Message::Lapsed { .. } => census.lapses += 1,
                 Message::Decline { .. } => census.declines += 1,
                 Message::Farewell => census.farewells += 1,
-                Message::Accept(_)
+                Message::Propose { .. } => census.proposals += 1,
+                Message::Renewed { .. } => census.renewals += 1,
+                Message::Terminate { reason, .. } => {
+                    census.terminations += 1;
+                    census.renewals_declined += u64::from(*reason == Reason::TooDear);
+                }
+                Message::Consent { .. }
+                | Message::Accept(_)
                 | Message::Order { .. }
                 | Message::Report(_)
                 | Message::Lost { .. } => {}

@@ -8,6 +8,7 @@ use protocol::membership::Standing;
 use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Stamped};
+use protocol::time::Span;
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
 use crate::host::Host;
@@ -73,6 +74,9 @@ impl World {
                 settings: vec![
                     Setting::SellsTo(self.chance.below(8) > 0),
                     Setting::BuysFrom(self.chance.below(8) > 0),
+                    // Short enough that agreements are renewed, and end, while things go wrong.
+                    Setting::Term(Span::from_secs(self.chance.between(30, 200))),
+                    Setting::Notice(Span::from_secs(self.chance.between(1, 20))),
                 ],
             })
             .collect();

@@ -1,9 +1,11 @@
 //! What operators do: they change what peers are allowed, remove peers and add them again, and
 //! keep more or less of a site for its own tenants, in the middle of everything.
 
-use protocol::peering::{Setting, Standing};
+use protocol::ids::{HoldId, SiteId};
+use protocol::peering::{Setting, Standing, TERM};
 use protocol::site::command::{OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Refusal};
+use protocol::time::Span;
 use protocol::units::{Mebibytes, Micros, Permille, Size};
 
 use crate::member::Reply;
@@ -30,14 +32,23 @@ impl World {
             .state()
             .and_then(|state| state.peer(site))
             .is_some_and(|peer| peer.standing == Standing::Gone);
-        let ask = match self.chance.below(8) {
+        let ask = match self.chance.below(12) {
             _ if gone => OperatorAsk::AddPeer(PeerEntry {
                 site,
                 name: self.members[other].name.parse().expect("a site's name is a label"),
                 addresses: Vec::new(),
-                settings: Vec::new(),
+                settings: vec![Setting::Term(Span::from_secs(60))],
             }),
-            0 | 1 => OperatorAsk::RemovePeer { site },
+            0 | 1 => OperatorAsk::RemovePeer { site, drain: self.chance.once_in(2) },
+            3 => OperatorAsk::DrainPeer { peer: site },
+            4 | 5 => OperatorAsk::EnablePeer { peer: site },
+            6 | 7 => match self.standing_agreement(member) {
+                Some(agreement) if self.chance.once_in(3) => {
+                    OperatorAsk::RenewAgreement { agreement }
+                }
+                Some(agreement) => OperatorAsk::TerminateAgreement { agreement },
+                None => return,
+            },
             2 => {
                 let share = format!("0.{}", self.chance.between(0, 6));
                 OperatorAsk::SetReserve { reserve: share.parse().expect("a share") }
@@ -46,6 +57,33 @@ impl World {
         };
         let request = self.chance.request();
         self.propose(member, Command::Operator { request, ask }, Reply::Nobody);
+    }
+
+    fn standing_agreement(&mut self, member: usize) -> Option<HoldId> {
+        let state = self.members[member].state()?;
+        let standing = state.agreements().filter(|(_, row)| row.ended.is_none());
+        let standing: Vec<HoldId> = standing.map(|(id, _)| *id).collect();
+        self.chance.pick(&standing)
+    }
+
+    /// Once nothing goes wrong any more, every site sells for long, so that there is an end to
+    /// what agreements give to do.
+    pub(crate) fn lengthen_terms(&mut self) {
+        for member in 0..self.members.len() {
+            let Some(state) = self.members[member].state() else { continue };
+            let short: Vec<SiteId> = state
+                .peers()
+                .filter(|(_, peer)| {
+                    peer.standing != Standing::Gone && peer.policy.selling.term != TERM
+                })
+                .map(|(site, _)| *site)
+                .collect();
+            for site in short {
+                let ask = OperatorAsk::SetPolicy { site, settings: vec![Setting::Term(TERM)] };
+                let request = self.chance.request();
+                self.propose(member, Command::Operator { request, ask }, Reply::Nobody);
+            }
+        }
     }
 
     fn setting(&mut self) -> Setting {
@@ -82,6 +120,10 @@ impl World {
             (OperatorAsk::RemovePeer { .. }, Outcome::Done) => census.peers_removed += 1,
             (OperatorAsk::RemovePeer { .. }, Outcome::Refused(Refusal::PeerInUse { .. })) => {
                 census.removals_refused += 1;
+            }
+            (OperatorAsk::DrainPeer { .. }, Outcome::Done) => census.peers_drained += 1,
+            (OperatorAsk::TerminateAgreement { .. }, Outcome::Done) => {
+                census.agreements_terminated += 1;
             }
             (OperatorAsk::AddPeer(_), Outcome::Done) => census.peers_added_again += 1,
             (OperatorAsk::SetPolicy { .. }, Outcome::Done) => census.policies_changed += 1,

@@ -322,6 +322,7 @@ impl World {
     }
 
     fn settle(&mut self) -> bool {
+        self.lengthen_terms();
         match self.unsettled() {
             None => {
                 self.conclude();

@@ -85,6 +85,10 @@ pub enum Code {
     BadAddress,
     /// Machines stand in the way of removing a peer.
     PeerInUse,
+    /// There is no such agreement.
+    UnknownAgreement,
+    /// The agreement cannot be renewed.
+    NotRenewable,
     /// Messages are missing before this one.
     Gap,
     /// More bytes than are taken.
@@ -149,6 +153,8 @@ impl Code {
             Self::OwnSite => "own_site",
             Self::BadAddress => "bad_address",
             Self::PeerInUse => "peer_in_use",
+            Self::UnknownAgreement => "unknown_agreement",
+            Self::NotRenewable => "not_renewable",
             Self::Gap => "gap",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -177,6 +183,7 @@ impl Code {
             Self::NotAllowed | Self::NotInvited => StatusCode::FORBIDDEN,
             Self::NoSuchOperation
             | Self::UnknownPeer
+            | Self::UnknownAgreement
             | Self::UnknownService
             | Self::UnknownMachine
             | Self::UnknownImage
@@ -189,6 +196,7 @@ impl Code {
             | Self::ImageInUse
             | Self::HostInUse
             | Self::PeerInUse
+            | Self::NotRenewable
             | Self::MissingBlob
             | Self::LastVoter
             | Self::NodeInUse
@@ -236,6 +244,8 @@ impl Code {
             Refusal::OwnSite { .. } => Self::OwnSite,
             Refusal::Addresses { .. } => Self::BadAddress,
             Refusal::PeerInUse { .. } => Self::PeerInUse,
+            Refusal::UnknownAgreement { .. } => Self::UnknownAgreement,
+            Refusal::NotRenewable { .. } | Refusal::OwnPolicy { .. } => Self::NotRenewable,
             Refusal::Gap { .. } => Self::Gap,
             Refusal::UnknownNode { .. } => Self::UnknownNode,
             Refusal::OtherNode { .. } | Refusal::NodeTwice { .. } => Self::NodeTwice,

@@ -19,6 +19,7 @@ pub mod shapes;
 pub mod tls;
 
 mod accept;
+mod agreements;
 mod answer;
 mod blobs;
 mod console;
@@ -203,7 +204,10 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::ListPeers => get(peers::list),
         Id::AddPeer => post(peers::add),
         Id::SetPolicy => patch(peers::set_policy),
+        Id::UpdatePeer => post(peers::update),
         Id::RemovePeer => delete(peers::remove),
+        Id::ListAgreements => get(agreements::list),
+        Id::UpdateAgreement => post(agreements::update),
         Id::SubmitServices => post(services::submit),
         Id::PlanServices => post(services::plan),
         Id::ListServices => get(services::list),

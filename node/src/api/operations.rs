@@ -19,6 +19,8 @@ pub enum Id {
     AddPeer,
     /// Change the policy towards a peer.
     SetPolicy,
+    /// Drain a peer, or trade with it again.
+    UpdatePeer,
     /// Remove a peer.
     RemovePeer,
     /// Let one node join.
@@ -31,6 +33,10 @@ pub enum Id {
     RemoveNode,
     /// Let a node lead.
     LeadSite,
+    /// What is agreed with peers about machines.
+    ListAgreements,
+    /// End an agreement, or propose new terms for it.
+    UpdateAgreement,
     /// Deploy a manifest.
     SubmitServices,
     /// Where the machines of a manifest would go.
@@ -133,18 +139,21 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 31] = [
+pub static OPERATIONS: [Operation; 34] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
     quick(Id::AddPeer, "AddPeer", M::POST, "/v1/peers", Operator),
     quick(Id::SetPolicy, "SetPolicy", M::PATCH, "/v1/peers/{id}/policy", Operator),
+    quick(Id::UpdatePeer, "UpdatePeer", M::POST, "/v1/peers/{id}/{verb}", Operator),
     quick(Id::RemovePeer, "RemovePeer", M::DELETE, "/v1/peers/{id}", Operator),
     quick(Id::InviteNode, "InviteNode", M::POST, "/v1/site/invitations", Operator),
     JOIN,
     quick(Id::ListNodes, "ListNodes", M::GET, "/v1/site/nodes", Operator),
     quick(Id::RemoveNode, "RemoveNode", M::DELETE, "/v1/site/nodes/{id}", Operator),
     quick(Id::LeadSite, "LeadSite", M::POST, "/v1/site/nodes/{id}/lead", Operator),
+    quick(Id::ListAgreements, "ListAgreements", M::GET, "/v1/agreements", Operator),
+    quick(Id::UpdateAgreement, "UpdateAgreement", M::POST, "/v1/agreements/{id}/{verb}", Operator),
     quick(Id::SubmitServices, "SubmitVEEs", M::POST, "/v1/services", Tenant),
     quick(Id::PlanServices, "PlanVEEs", M::POST, "/v1/services/plan", Tenant),
     quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),

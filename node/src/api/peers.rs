@@ -16,10 +16,11 @@ use protocol::site::Site;
 use protocol::site::command::{OperatorAsk, PeerEntry};
 use protocol::site::state::Peer;
 use protocol::time::Timestamp;
+use serde::Deserialize;
 
 use super::error::{Code, Error};
 use super::gate::Server;
-use super::input;
+use super::input::{self, Asked};
 use super::propose::{self, Answer};
 use super::shapes::{List, peer as shapes};
 use crate::desk::Bus;
@@ -73,15 +74,45 @@ pub(super) async fn set_policy(
     propose::operator(&server, request, OperatorAsk::SetPolicy { site, settings }, &id).await
 }
 
+/// `UpdatePeer`
+pub(super) async fn update(
+    State(server): State<Server>,
+    Path((id, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Answer, Error> {
+    let peer: SiteId = input::id(&id)?;
+    let request = input::request_id(&headers)?;
+    let ask = match verb.as_str() {
+        "drain" => OperatorAsk::DrainPeer { peer },
+        "enable" => OperatorAsk::EnablePeer { peer },
+        _ => {
+            let message = format!("'{verb}' is nothing that can be done with a peer");
+            return Err(Error::new(Code::NoSuchOperation, message).hint("drain or enable it"));
+        }
+    };
+    propose::operator(&server, request, ask, &id).await
+}
+
+/// How a peer is removed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Removal {
+    /// Whether what stands in the way is placed elsewhere or ended first.
+    #[serde(default)]
+    drain: bool,
+}
+
 /// `RemovePeer`
 pub(super) async fn remove(
     State(server): State<Server>,
     Path(id): Path<String>,
+    Asked(removal): Asked<Removal>,
     headers: HeaderMap,
 ) -> Result<Answer, Error> {
     let site: SiteId = input::id(&id)?;
     let request = input::request_id(&headers)?;
-    propose::operator(&server, request, OperatorAsk::RemovePeer { site }, &id).await
+    let ask = OperatorAsk::RemovePeer { site, drain: removal.drain };
+    propose::operator(&server, request, ask, &id).await
 }
 
 fn settings(asked: &BTreeMap<String, String>) -> Result<Vec<Setting>, Error> {

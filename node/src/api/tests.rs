@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use protocol::ids::{HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
+use protocol::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
 use protocol::images::Format;
 use protocol::machine::{Goal, State, Verb};
 use protocol::site::Refusal;
@@ -26,6 +26,7 @@ fn refusals() -> Vec<Refusal> {
     let machine = MachineId::from_uuid(Uuid::nil());
     let image = ImageId::from_bytes([0xcd; 32]);
     let key = KeyId::from_uuid(Uuid::nil());
+    let agreement = HoldId::from_uuid(Uuid::nil());
     let host = HostId::from_uuid(Uuid::nil());
     let name = "guest".parse().unwrap();
     let node = NodeId(2);
@@ -50,6 +51,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OwnSite { site },
         Refusal::Addresses { count: 16, length: 256 },
         Refusal::PeerInUse { name: "beta".parse().unwrap(), there: 1, here: 2 },
+        Refusal::UnknownAgreement { agreement },
+        Refusal::NotRenewable { agreement },
+        Refusal::OwnPolicy { agreement, reason: protocol::agreement::Refusal::OverCredit },
         Refusal::Gap { site, first: 7, taken: 3 },
         Refusal::UnknownNode { node },
         Refusal::OtherNode { node },
@@ -93,6 +97,9 @@ fn each_refusal_has_a_code_and_a_status() {
         400 own_site
         400 bad_address
         409 peer_in_use
+        404 unknown_agreement
+        409 not_renewable
+        409 not_renewable
         409 gap
         404 unknown_node
         409 node_twice

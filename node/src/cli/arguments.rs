@@ -47,6 +47,9 @@ pub enum Noun {
     /// The sites that it trades with.
     #[command(subcommand)]
     Peer(Peer),
+    /// What is agreed with them about machines.
+    #[command(subcommand)]
+    Agreement(Agreement),
     /// Services: the machines of a manifest.
     #[command(subcommand)]
     Service(Service),
@@ -185,10 +188,51 @@ pub enum Peer {
         #[arg(value_name = "NAME=VALUE", required = true)]
         settings: Vec<Setting>,
     },
+    /// Place nothing new there, and have what it runs for this site placed elsewhere.
+    Drain {
+        /// Its name or id.
+        peer: String,
+    },
+    /// Trade with it again, as its policy says.
+    Enable {
+        /// Its name or id.
+        peer: String,
+    },
     /// Remove one.
     Rm {
         /// Its name or id.
         peer: String,
+        /// Have this site's machines there placed elsewhere, and end its machines here with
+        /// notice, and remove it then.
+        #[arg(long)]
+        drain: bool,
+    },
+}
+
+/// What can be done with agreements.
+#[derive(Debug, Subcommand)]
+pub enum Agreement {
+    /// List them.
+    #[command(alias = "list")]
+    Ls {
+        /// Also those that have ended.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one: its terms, and what the other side has signed.
+    Show {
+        /// Its id, or a part of it.
+        agreement: String,
+    },
+    /// End one: as home at once, as provider with the notice agreed on.
+    Terminate {
+        /// Its id, or a part of it.
+        agreement: String,
+    },
+    /// Propose, as its provider, terms as the policy has them now.
+    Renew {
+        /// Its id, or a part of it.
+        agreement: String,
     },
 }
 
@@ -199,6 +243,8 @@ Settings:
   credit=5.00|none      what its machines here may cost in all, for one hour
   largest=4,8GiB,100GiB the largest machine that is sold to it; or none
   machines-max=10|none  how many machines it may have here
+  term=30d              for how long an agreement is made
+  notice=10m            how long before it ends an agreement this site says so
   buys-from=yes|no      whether this site may place machines there
   price-max=0.10|none   what one machine may cost there, for one hour
   preference=1.5        how much rather this peer than another: by so much its prices count as less";

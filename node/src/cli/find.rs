@@ -1,6 +1,7 @@
 //! Which thing a person means: by name, by id, or by a part of the id.
 
 use super::error::Error;
+use crate::api::shapes::agreement::Agreement;
 use crate::api::shapes::host::Host;
 use crate::api::shapes::image::Image;
 use crate::api::shapes::key::Key;
@@ -131,6 +132,23 @@ impl Named for Host {
 
     fn is_over(&self) -> bool {
         false
+    }
+}
+
+impl Named for Agreement {
+    const KIND: &'static str = "agreement";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its machine, of which only one agreement stands.
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.machine)
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.is_some()
     }
 }
 

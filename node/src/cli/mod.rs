@@ -10,6 +10,7 @@ pub mod context;
 pub mod error;
 pub mod output;
 
+mod agreement;
 mod console;
 mod find;
 mod follow;
@@ -71,6 +72,7 @@ async fn run(noun: Noun, output: &mut Output<'_>) -> Result<(), Error> {
     match noun {
         Noun::Node(verb) => node::run(verb, output).await,
         Noun::Site(verb) => site::run(verb, output).await,
+        Noun::Agreement(verb) => agreement::run(verb, &connect()?, output).await,
         Noun::Peer(verb) => peer::run(verb, &connect()?, output).await,
         Noun::Service(verb) => service::run(verb, &connect()?, output).await,
         Noun::Machine(verb) => machine::run(verb, &connect()?, output).await,

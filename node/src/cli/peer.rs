@@ -35,11 +35,29 @@ pub(super) async fn run(verb: Peer, client: &Client, output: &mut Output<'_>) ->
             let peer = one(peer.id.unwrap_or_default()).await?;
             output.say(&peer.policy, |_| policy(&peer))
         }
-        Peer::Rm { peer } => {
+        Peer::Drain { peer } => {
             let peer = one(peer).await?;
-            let taken: Taken = client.ask(Method::DELETE, &path(&peer), None::<&()>).await?;
+            let path = format!("{}/drain", path(&peer));
+            let taken: Taken = client.ask(Method::POST, &path, None::<&()>).await?;
             let name = peer.name.unwrap_or_default();
-            output.say(&taken, |_| format!("{name} is no peer any more\n"))
+            output.say(&taken, |_| format!("{name} is drained: 'peer show' says what is left\n"))
+        }
+        Peer::Enable { peer } => {
+            let peer = one(peer).await?;
+            let path = format!("{}/enable", path(&peer));
+            let taken: Taken = client.ask(Method::POST, &path, None::<&()>).await?;
+            let name = peer.name.unwrap_or_default();
+            output.say(&taken, |_| format!("{name} is traded with again\n"))
+        }
+        Peer::Rm { peer, drain } => {
+            let peer = one(peer).await?;
+            let path = format!("{}?drain={drain}", path(&peer));
+            let taken: Taken = client.ask(Method::DELETE, &path, None::<&()>).await?;
+            let name = peer.name.unwrap_or_default();
+            output.say(&taken, |_| match drain {
+                true => format!("{name} is no peer once nothing is left to be ended\n"),
+                false => format!("{name} is no peer any more\n"),
+            })
         }
     }
 }

@@ -16,7 +16,8 @@ use super::context::{self, Context};
 use super::error::{Error, Exit};
 use super::find::find;
 use super::output::{Format, Output, age, facts};
-use super::{host, key, machine, peer, service, site};
+use super::{agreement, host, key, machine, peer, service, site};
+use crate::api::shapes::agreement as agreements;
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
@@ -140,6 +141,8 @@ fn a_peer_is_shown_with_its_policy_and_what_it_has() {
         credit        none
         largest       none
         machines-max  none
+        term          30d
+        notice        10m
         buys-from     no
         price-max     none
         preference    1.000
@@ -149,6 +152,92 @@ fn a_peer_is_shown_with_its_policy_and_what_it_has() {
         faults    0 refused, 0 oversize, 0 malformed, 0 foul
     "#]]
     .assert_eq(&peer::shown(&beta(), ago(0)));
+}
+
+fn agreement() -> agreements::Agreement {
+    let proposed = agreements::Proposed { price: "0.012000".to_owned(), until: ago(0) };
+    let evidence = |kind: &str, number| agreements::Evidence {
+        kind: kind.to_owned(),
+        number,
+        issued: ago(86_400),
+        digest: "ef".repeat(32),
+    };
+    agreements::Agreement {
+        id: "019aaa00-0000-7000-8000-0000000000aa".to_owned(),
+        side: agreements::Side::Home,
+        peer: "beta".to_owned(),
+        peer_id: "ab".repeat(32),
+        machine: "019aaa00-0000-7000-8000-0000000000bb".to_owned(),
+        name: Some("shop/web-1".to_owned()),
+        size: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
+        price: "0.010625".to_owned(),
+        currency: "EUR".to_owned(),
+        since: ago(86_400),
+        until: ago(0),
+        notice_s: 600,
+        proposed: Some(proposed),
+        termination: None,
+        ended: None,
+        evidence: vec![evidence("offer", 3), evidence("agreement", 4)],
+    }
+}
+
+#[test]
+fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
+    let terminated = agreements::Agreement {
+        side: agreements::Side::Provider,
+        name: None,
+        proposed: None,
+        termination: Some(agreements::Termination {
+            by_us: false,
+            at: ago(5),
+            reason: "an operator has ended the agreement".to_owned(),
+        }),
+        evidence: vec![],
+        ..agreement()
+    };
+    let told = [
+        agreement::listed(&[agreement(), terminated.clone()]),
+        agreement::shown(&agreement(), ago(0)),
+        agreement::shown(&terminated, ago(0)),
+    ];
+    expect![[r#"
+        ID            WE ARE    PEER  MACHINE       PRICE           UNTIL                 STATE
+        0000000000aa  home      beta  shop/web-1    0.010625 EUR/h  2026-11-22 07:30:12Z  renewal proposed
+        0000000000aa  provider  beta  0000000000bb  0.010625 EUR/h  2026-11-22 07:30:12Z  ends 2026-11-22 07:30:07Z
+
+        id        019aaa00-0000-7000-8000-0000000000aa
+        we are    home
+        peer      beta (abababababababababababababababababababababababababababababababab)
+        machine   019aaa00-0000-7000-8000-0000000000bb
+        name      shop/web-1
+        size      1 vCPU, 128 MiB, 64 MiB disk
+        price     0.010625 EUR/h
+        since     2026-11-21 07:30:12Z (1d ago)
+        until     2026-11-22 07:30:12Z
+        notice    600 s
+        state     renewal proposed
+        proposed  0.012000 EUR/h until 2026-11-22 07:30:12Z
+
+        SIGNED BY THEM  NUMBER  ISSUED                DIGEST
+        offer           3       2026-11-21 07:30:12Z  efefefefefefefef
+        agreement       4       2026-11-21 07:30:12Z  efefefefefefefef
+
+        id          019aaa00-0000-7000-8000-0000000000aa
+        we are      provider
+        peer        beta (abababababababababababababababababababababababababababababababab)
+        machine     019aaa00-0000-7000-8000-0000000000bb
+        name        -
+        size        1 vCPU, 128 MiB, 64 MiB disk
+        price       0.010625 EUR/h
+        since       2026-11-21 07:30:12Z (1d ago)
+        until       2026-11-22 07:30:12Z
+        notice      600 s
+        state       ends 2026-11-22 07:30:07Z
+        terminated  by them: an operator has ended the agreement
+
+        SIGNED BY THEM  NUMBER  ISSUED  DIGEST
+    "#]].assert_eq(&told.join("\n"));
 }
 
 #[test]
@@ -436,7 +525,11 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir image list",
         "reservoir key add k --tenant t --operator",
         "reservoir peer add ID --name n --address /a --address /b credit=5.00 sells-to=no",
-        "reservoir peer policy n price-factor=1.2",
+        "reservoir peer policy n price-factor=1.2 term=7d",
+        "reservoir peer drain n",
+        "reservoir peer rm n --drain",
+        "reservoir agreement ls --all",
+        "reservoir agreement terminate shop/web-1",
         "reservoir site reserve 0.25",
     ] {
         assert!(Line::try_parse_from(line.split(' ')).is_ok(), "{line}");

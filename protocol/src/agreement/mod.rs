@@ -14,6 +14,7 @@
 //!     <--------------------------------- Lost        or what ran it is gone
 //! ```
 //!
+//! How an agreement is renewed and ended is drawn in the site's `agreements`.
 //! `Farewell`, from either, is the last word of a site that has removed the other from its peers:
 //! after it nothing more is answered.
 //!
@@ -53,6 +54,10 @@ pub const PATIENCE: Span = Span::from_secs(8);
 /// in the peer's log.
 pub const DELIVERY_MESSAGES_MAX: usize = 64;
 
+/// The most statements of the other side that are kept of one agreement: its beginning, and a year
+/// of renewals every month.
+pub const EVIDENCE_MAX: usize = 16;
+
 /// What is agreed about one machine.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -72,6 +77,19 @@ pub struct Terms {
     pub on_partition: OnPartition,
     /// What it costs.
     pub price: Price,
+    /// Until when, unless it is renewed.
+    pub until: Timestamp,
+    /// How long before it ends the agreement the provider says so.
+    pub notice: Span,
+}
+
+impl Terms {
+    /// Whether these terms may become the others: about the same machine, for no shorter time.
+    #[must_use]
+    pub fn differ_in_price_and_time_only(&self, others: &Self) -> bool {
+        let Self { price, until, notice, .. } = others.clone();
+        Self { price, until, notice, ..self.clone() } == *others && until >= self.until
+    }
 }
 
 /// A buyer's question: could you run this machine, and for what?
@@ -120,6 +138,10 @@ pub enum Refusal {
     TooDear,
     /// The buyer has stopped buying there. Said by the buyer to itself.
     NotWanted,
+    /// An operator has ended the agreement.
+    Terminated,
+    /// The machine was there, and its agreement has ended. Said by the buyer to itself.
+    Ended,
 }
 
 impl std::fmt::Display for Refusal {
@@ -138,7 +160,9 @@ impl std::fmt::Display for Refusal {
             Self::Silent => "no answer in time",
             Self::OtherCurrency => "it asks for another currency than this site's",
             Self::TooDear => "it asks for more than this site pays there",
-            Self::NotWanted => "this site does not buy there any more",
+            Self::NotWanted => "nothing is bought there any more",
+            Self::Terminated => "an operator has ended the agreement",
+            Self::Ended => "its agreement there has ended",
         })
     }
 }
@@ -231,6 +255,34 @@ pub enum Message {
         machine: MachineId,
         /// The home's part of its epoch.
         epoch: u64,
+    },
+    /// Provider to home: these terms are to count from now on.
+    Propose {
+        /// The agreement.
+        hold: HoldId,
+        /// The new terms.
+        terms: Terms,
+    },
+    /// Home to provider: it takes the new terms.
+    Consent {
+        /// The agreement.
+        hold: HoldId,
+        /// The new terms.
+        terms: Terms,
+    },
+    /// Provider to home: the new terms count.
+    Renewed {
+        /// The agreement.
+        hold: HoldId,
+    },
+    /// Either to the other: the agreement ends at this moment.
+    Terminate {
+        /// The agreement.
+        hold: HoldId,
+        /// When, by the clock of the one who says it.
+        at: Timestamp,
+        /// Why.
+        reason: Refusal,
     },
     /// Either to the other: it has parted with the other. Nothing stands between them, and
     /// whatever the other still waits for will not come.

@@ -38,6 +38,8 @@ fn offer(number: u8, price: u64) -> Box<Offer> {
         image: ImageId::from_bytes([2; 32]),
         on_partition: OnPartition::Fence,
         price: Price { currency: Currency::EUR, hourly: Micros(price) },
+        until: NOW,
+        notice: Span::from_secs(600),
     };
     let call = CallId::from_uuid(uuid::Uuid::from_u128(7));
     let statement = Statement {

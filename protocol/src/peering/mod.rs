@@ -20,6 +20,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::Refusal;
+use crate::time::Span;
 use crate::units::{Micros, Permille, Price, Size, Tariff};
 
 pub use setting::Setting;
@@ -29,6 +30,13 @@ pub const ADDRESSES_MAX: usize = 16;
 
 /// The longest address, in bytes: a multiaddress through a relay names two keys and two places.
 pub const ADDRESS_LENGTH_MAX: usize = 256;
+
+/// For how long an agreement is made, unless the policy says otherwise: a month's bill.
+pub const TERM: Span = Span::from_secs(30 * 86_400);
+
+/// How long before it ends an agreement a provider says so, unless the policy says otherwise:
+/// enough to find another place and to start there.
+pub const NOTICE: Span = Span::from_secs(600);
 
 /// How far a peer is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -59,6 +67,10 @@ pub struct Selling {
     pub largest: Option<Size>,
     /// The most machines that it may have here; none for any number.
     pub machines_max: Option<u32>,
+    /// For how long an agreement is made, and renewed.
+    pub term: Span,
+    /// How long before it ends an agreement this site says so.
+    pub notice: Span,
 }
 
 /// As what this site buys from a peer.
@@ -92,6 +104,8 @@ impl Policy {
             credit: None,
             largest: None,
             machines_max: None,
+            term: TERM,
+            notice: NOTICE,
         },
         buying: Buying { open: true, price_max: None, preference: Permille::ONE },
     };
@@ -119,6 +133,15 @@ impl Account {
         Self {
             machines: self.machines.saturating_add(1),
             hourly: Micros(self.hourly.0.saturating_add(hourly.0)),
+        }
+    }
+
+    /// Without one of its machines.
+    #[must_use]
+    pub const fn minus(self, hourly: Micros) -> Self {
+        Self {
+            machines: self.machines.saturating_sub(1),
+            hourly: Micros(self.hourly.0.saturating_sub(hourly.0)),
         }
     }
 }

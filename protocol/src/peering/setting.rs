@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
+use crate::time::Span;
 use crate::units::{Mebibytes, Micros, Permille, Size};
 
 /// What stands for a bound that is not there.
@@ -27,6 +28,10 @@ pub enum Setting {
     Largest(Option<Size>),
     /// `machines-max`: how many machines it may have here.
     MachinesMax(Option<u32>),
+    /// `term`: for how long an agreement is made.
+    Term(Span),
+    /// `notice`: how long before it ends an agreement this site says so.
+    Notice(Span),
     /// `buys-from`: whether this site may buy there.
     BuysFrom(bool),
     /// `price-max`: what one machine may cost there, for one hour.
@@ -61,12 +66,14 @@ pub enum Malformed {
 
 impl Setting {
     /// The names that people write.
-    pub const NAMES: [&str; 8] = [
+    pub const NAMES: [&str; 10] = [
         "sells-to",
         "price-factor",
         "credit",
         "largest",
         "machines-max",
+        "term",
+        "notice",
         "buys-from",
         "price-max",
         "preference",
@@ -81,6 +88,8 @@ impl Setting {
             Self::Credit(credit) => policy.selling.credit = credit,
             Self::Largest(largest) => policy.selling.largest = largest,
             Self::MachinesMax(most) => policy.selling.machines_max = most,
+            Self::Term(term) => policy.selling.term = term,
+            Self::Notice(notice) => policy.selling.notice = notice,
             Self::BuysFrom(open) => policy.buying.open = open,
             Self::PriceMax(most) => policy.buying.price_max = most,
             Self::Preference(preference) => policy.buying.preference = preference,
@@ -97,6 +106,7 @@ impl Setting {
         const AMOUNT: &str = "write an amount for one hour, such as 5.00, or none";
         const FACTOR: &str = "write a factor with at most three decimals, such as 1.2";
         const ANSWER: &str = "write yes or no";
+        const TIME: &str = "write a time of a second or more, such as 30d, 12h, 10m or 90s";
         const SIZE: &str = "write processors, memory and disk, such as 4,8GiB,100GiB, or none";
         let Some(name) = Self::NAMES.into_iter().find(|known| *known == name) else {
             return Err(Malformed::Name { name: name.to_owned() });
@@ -109,6 +119,8 @@ impl Setting {
             "machines-max" => {
                 (bound(value).map(Self::MachinesMax), "write a whole number, or none")
             }
+            "term" => (span(value).map(Self::Term), TIME),
+            "notice" => (span(value).map(Self::Notice), TIME),
             "buys-from" => (answer(value).map(Self::BuysFrom), ANSWER),
             "price-max" => (bound(value).map(Self::PriceMax), AMOUNT),
             _ => (factor(value).map(Self::Preference), FACTOR),
@@ -129,6 +141,8 @@ impl Setting {
                 ("largest", format!("{vcpus},{}MiB,{}MiB", memory.0, disk.0))
             }
             Self::MachinesMax(most) => ("machines-max", bound_written(most)),
+            Self::Term(term) => ("term", span_written(term)),
+            Self::Notice(notice) => ("notice", span_written(notice)),
             Self::BuysFrom(open) => ("buys-from", answer(open)),
             Self::PriceMax(most) => ("price-max", bound_written(most)),
             Self::Preference(preference) => ("preference", preference.to_string()),
@@ -139,7 +153,7 @@ impl Setting {
 impl Policy {
     /// Every setting of this policy, in the order of [`Setting::NAMES`].
     #[must_use]
-    pub const fn settings(&self) -> [Setting; 8] {
+    pub const fn settings(&self) -> [Setting; 10] {
         let (selling, buying) = (self.selling, self.buying);
         [
             Setting::SellsTo(selling.open),
@@ -147,6 +161,8 @@ impl Policy {
             Setting::Credit(selling.credit),
             Setting::Largest(selling.largest),
             Setting::MachinesMax(selling.machines_max),
+            Setting::Term(selling.term),
+            Setting::Notice(selling.notice),
             Setting::BuysFrom(buying.open),
             Setting::PriceMax(buying.price_max),
             Setting::Preference(buying.preference),
@@ -190,6 +206,29 @@ fn bound<T: FromStr>(value: &str) -> Option<Option<T>> {
 
 fn bound_written<T: fmt::Display>(bound: Option<T>) -> String {
     bound.map_or_else(|| NONE.to_owned(), |bound| bound.to_string())
+}
+
+/// The units of time, the largest first, in seconds.
+const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// A span of at least a second: with none, agreements would end as they begin.
+fn span(value: &str) -> Option<Span> {
+    let (digits, scale) =
+        UNITS.iter().find_map(|(unit, scale)| Some((value.strip_suffix(unit)?, scale)))?;
+    let seconds: u64 =
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)?.parse().ok()?;
+    let seconds = seconds.checked_mul(*scale).filter(|seconds| (1..=YEAR).contains(seconds))?;
+    Some(Span::from_secs(seconds))
+}
+
+/// The longest span that is taken, in seconds: what is agreed for longer than a year nobody means.
+const YEAR: u64 = 366 * 86_400;
+
+fn span_written(span: Span) -> String {
+    let seconds = span.as_millis() / 1_000;
+    let whole = UNITS.iter().find(|(_, scale)| seconds.is_multiple_of(*scale));
+    whole
+        .map_or_else(|| format!("{seconds}s"), |(unit, scale)| format!("{}{unit}", seconds / scale))
 }
 
 fn largest(value: &str) -> Option<Option<Size>> {

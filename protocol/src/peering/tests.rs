@@ -18,6 +18,8 @@ fn a_policy_is_written_as_it_is_read() {
         Setting::Credit(Some(Micros(5_000_000))),
         Setting::Largest(Some(size(4))),
         Setting::MachinesMax(Some(10)),
+        Setting::Term(Span::from_secs(7 * 86_400)),
+        Setting::Notice(Span::from_secs(90)),
         Setting::BuysFrom(true),
         Setting::PriceMax(None),
         Setting::Preference(Permille::ONE),
@@ -29,6 +31,8 @@ fn a_policy_is_written_as_it_is_read() {
         credit=5.000000
         largest=4,1024MiB,2048MiB
         machines-max=10
+        term=7d
+        notice=90s
         buys-from=yes
         price-max=none
         preference=1.000"#]]
@@ -52,20 +56,28 @@ fn what_is_no_setting_is_refused_with_what_could_be() {
         "largest=4",
         "largest=4,1GiB,1GiB,1",
         "machines-max=1.5",
+        "term=0s",
+        "term=367d",
+        "notice=10",
+        "notice=+1m",
     ]
     .iter()
     .map(|text| text.parse::<Setting>().unwrap_err().to_string())
     .collect();
     expect![[r#"
         'credit' is no setting: write a name, '=' and a value, such as credit=5.00
-        there is no setting 'colour'; there are sells-to, price-factor, credit, largest, machines-max, buys-from, price-max, preference
+        there is no setting 'colour'; there are sells-to, price-factor, credit, largest, machines-max, term, notice, buys-from, price-max, preference
         '-1' cannot be the credit of a peer: write an amount for one hour, such as 5.00, or none
         'perhaps' cannot be the sells-to of a peer: write yes or no
         '0' cannot be the price-factor of a peer: write a factor with at most three decimals, such as 1.2
         '1001' cannot be the preference of a peer: write a factor with at most three decimals, such as 1.2
         '4' cannot be the largest of a peer: write processors, memory and disk, such as 4,8GiB,100GiB, or none
         '4,1GiB,1GiB,1' cannot be the largest of a peer: write processors, memory and disk, such as 4,8GiB,100GiB, or none
-        '1.5' cannot be the machines-max of a peer: write a whole number, or none"#]]
+        '1.5' cannot be the machines-max of a peer: write a whole number, or none
+        '0s' cannot be the term of a peer: write a time of a second or more, such as 30d, 12h, 10m or 90s
+        '367d' cannot be the term of a peer: write a time of a second or more, such as 30d, 12h, 10m or 90s
+        '10' cannot be the notice of a peer: write a time of a second or more, such as 30d, 12h, 10m or 90s
+        '+1m' cannot be the notice of a peer: write a time of a second or more, such as 30d, 12h, 10m or 90s"#]]
     .assert_eq(&said.join("\n"));
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Site;
 use super::state::{Lodging, Node, Place};
 use crate::ids::{HoldId, HostId, MachineId, MachineName};
+use crate::machine::Goal;
 use crate::membership::Standing;
 
 /// Something that must never be.
@@ -31,6 +32,8 @@ pub enum Violation {
     NoAgreementFor(MachineId),
     /// An agreement whose terms are not those of its guest's hull.
     OtherTerms(HoldId),
+    /// An agreement of this site as provider whose end nobody will notice.
+    Unwatched(HoldId),
     /// A machine that waits for a call that does not exist.
     LostCall(MachineId),
     /// No node is meant to have a vote, so nothing could ever be decided again.
@@ -51,6 +54,7 @@ impl Site {
         self.judge_hosts(&mut found);
         self.judge_guests(&mut found);
         self.judge_machines(&mut found);
+        self.judge_agreements(&mut found);
         found
     }
 
@@ -152,6 +156,23 @@ impl Site {
                 | Place::Postponed
                 | Place::Held(_)
                 | Place::Accepted(_) => {}
+            }
+        }
+    }
+
+    fn judge_agreements(&self, found: &mut Vec<Violation>) {
+        let me = self.me();
+        let mut noted = BTreeMap::new();
+        for ((at, id), ()) in self.dues.iter() {
+            noted.entry(*id).or_insert(*at);
+        }
+        let live = self.agreements.iter().filter(|(_, row)| row.ended.is_none());
+        for (id, row) in live.filter(|(_, row)| row.terms.provider == me) {
+            let name = super::state::guest_name(row.terms.home, row.terms.machine);
+            let ending =
+                self.guests.get(&name).is_some_and(|guest| guest.wanted() == Goal::Destroyed);
+            if !ending && noted.get(id).is_none_or(|at| *at > row.end()) {
+                found.push(Violation::Unwatched(*id));
             }
         }
     }

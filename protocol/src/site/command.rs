@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Mode, Role};
-use crate::agreement::Message;
 use crate::agreement::choice::Asked;
+use crate::agreement::{self, Message};
 use crate::epoch::Epoch;
 use crate::identity::{PublicKey, Verified};
 use crate::ids::{
-    HostId, ImageId, KeyId, MachineId, MachineName, NodeId, RequestId, ServiceId, SiteId, TenantId,
+    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, NodeId, RequestId, ServiceId, SiteId,
+    TenantId,
 };
 use crate::images::Image;
 use crate::machine::guest::Seen;
@@ -288,6 +289,24 @@ pub enum OperatorAsk {
     RemovePeer {
         /// The peer.
         site: SiteId,
+        /// Whether what runs there or is of the peer here is to be ended or placed elsewhere
+        /// first; if not, it stands in the way.
+        drain: bool,
+    },
+    /// Trade with a drained or leaving peer again, as its policy says.
+    EnablePeer {
+        /// The peer.
+        peer: SiteId,
+    },
+    /// End an agreement: as provider with notice, as home at once.
+    TerminateAgreement {
+        /// The agreement.
+        agreement: HoldId,
+    },
+    /// Propose terms for an agreement, as its provider, as the policy has them now.
+    RenewAgreement {
+        /// The agreement.
+        agreement: HoldId,
     },
     /// Keep a share of the site's capacity for its own tenants.
     SetReserve {
@@ -526,7 +545,7 @@ pub enum Refusal {
     /// Machines stand in the way of removing a peer.
     #[error(
         "{there} machines of this site are at peer '{name}', and {here} of its machines are here: \
-         end them first"
+         'reservoir peer rm {name} --drain' has them placed elsewhere or ended first"
     )]
     PeerInUse {
         /// What the peer is called.
@@ -535,6 +554,29 @@ pub enum Refusal {
         there: usize,
         /// Machines of the peer here.
         here: usize,
+    },
+    /// No such agreement stands.
+    #[error("there is no agreement {agreement}; 'reservoir agreement ls' lists those there are")]
+    UnknownAgreement {
+        /// The agreement.
+        agreement: HoldId,
+    },
+    /// Only a provider proposes terms, and not for what is about to end.
+    #[error("agreement {agreement} is not this site's to renew, or it has been terminated")]
+    NotRenewable {
+        /// The agreement.
+        agreement: HoldId,
+    },
+    /// The site's own policy is against it.
+    #[error(
+        "agreement {agreement} is not renewed by this site's own policy: {reason}; \
+         'reservoir peer policy' changes it"
+    )]
+    OwnPolicy {
+        /// The agreement.
+        agreement: HoldId,
+        /// What the policy has against it, as the peer would read it.
+        reason: agreement::Refusal,
     },
     /// Messages that leave a gap.
     #[error("messages of site {site} begin at {first}, but {taken} is the last that was taken up")]

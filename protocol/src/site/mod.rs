@@ -113,6 +113,8 @@ pub struct Site {
     timers: Table<(Timestamp, MachineId), Timer>,
     /// The nodes that were taken out, and when: their certificates hold for a while.
     struck: Table<PublicKey, Timestamp>,
+    /// When something is to be done about an agreement as its provider.
+    dues: Table<(Timestamp, HoldId), ()>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -140,7 +142,8 @@ macro_rules! with_tables {
             invitations,
             remains,
             timers,
-            struck
+            struck,
+            dues
         )
     };
 }
@@ -167,6 +170,7 @@ impl Default for Site {
             remains: Table::new(17),
             timers: Table::new(18),
             struck: Table::new(19),
+            dues: Table::new(20),
             occupancy: Occupancy::default(),
         }
     }

@@ -26,8 +26,8 @@ impl World {
             return Some("the site is at work".to_owned());
         }
         let Some(state) = site.state() else { return Some("no leader".to_owned()) };
-        if let Some(deadline) = state.next_deadline() {
-            return Some(format!("a hold or a call is open until {deadline:?}"));
+        if state.is_negotiating() {
+            return Some("a hold or a call is open".to_owned());
         }
         // To whom this site is a stranger, nothing can be delivered.
         let hears = |peer: SiteId| {
@@ -77,6 +77,8 @@ impl World {
             Place::Nowhere => {
                 return (row.goal != Goal::Defined).then_some("it has no place");
             }
+            // There is no room for it anywhere, and it says so; it is sought again for ever.
+            Place::Postponed if !row.sight.reason.is_empty() => return None,
             Place::Sought { .. } | Place::Postponed | Place::Held(_) | Place::Accepted(_) => {
                 return Some("a place is sought for it");
             }

@@ -13,6 +13,7 @@ use crate::identity::Verified;
 use crate::ids::{CallId, HoldId, MachineId, SiteId};
 use crate::machine::Goal;
 use crate::machine::guest::readable;
+use crate::peering::Standing;
 
 /// How often a machine is sought anew because the offer it had accepted had lapsed.
 const LAPSES_MAX: u8 = 3;
@@ -212,6 +213,9 @@ impl Site {
         let agreement = Agreement {
             terms: offer.terms.clone(),
             since: turn.now,
+            renew_at: None,
+            proposed: None,
+            termination: None,
             ended: None,
             evidence: vec![offer.evidence, word.clone()],
         };
@@ -221,6 +225,10 @@ impl Site {
             row.displacement = Displacement::None;
         }
         self.placed(&[machine], turn);
+        // Nothing is to run there any more, which was decided after the offer was accepted.
+        if self.peers.get(&from).is_some_and(|peer| peer.standing != Standing::Open) {
+            self.leave(machine, turn);
+        }
     }
 
     /// The seller says that the offer had lapsed: the search goes on, a few times.

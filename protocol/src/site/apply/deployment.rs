@@ -67,10 +67,22 @@ impl Site {
 
     /// A peer holds room for a machine.
     pub(super) fn reserved(&mut self, machine: MachineId, turn: &mut Turn) {
+        let waits = matches!(self.stage_of(machine), Some(Stage::Reserving | Stage::Committing));
         match self.service_of(machine) {
-            Some((service, Mode::AllOrNothing)) => self.advance(service, turn),
-            Some((_, Mode::BestEffort)) | None => self.accept(machine, turn),
+            Some((service, Mode::AllOrNothing)) if waits => self.advance(service, turn),
+            Some(_) | None => self.accept(machine, turn),
         }
+    }
+
+    fn stage_of(&self, machine: MachineId) -> Option<&Stage> {
+        let (service, _) = self.service_of(machine)?;
+        self.services.get(&service).map(|service| &service.stage)
+    }
+
+    /// Whether a machine's service is not through with its deployment.
+    pub(super) fn is_deploying(&self, machine: MachineId) -> bool {
+        let stage = self.stage_of(machine);
+        matches!(stage, Some(Stage::Reserving | Stage::Committing | Stage::Starting))
     }
 
     /// Machines have their places: each is led where it should be. One whose goal is DEFINED is
@@ -146,10 +158,10 @@ impl Site {
             return;
         }
         if report.state == State::Destroyed {
-            if row.displacement == Displacement::Leaving {
-                self.place_anew(machine, turn);
-            } else {
+            if row.goal == Goal::Destroyed {
                 self.vanish(machine, turn);
+            } else {
+                self.place_anew(machine, turn);
             }
             return;
         }

@@ -64,20 +64,13 @@ impl Site {
     pub(super) fn drain_peer(
         &mut self,
         peer: SiteId,
-        turn: &mut Turn,
+        turn: &Turn,
     ) -> Result<Outcome, CommandRefusal> {
         self.standing_peer(peer)?;
         let Some(row) = self.peers.get_mut(&peer) else { return Ok(Outcome::Done) };
         row.standing = Standing::Drained;
         for machine in self.machines_at(peer) {
-            let Some(row) = self.machines.get_mut(&machine) else { continue };
-            let movable = row.on_partition == OnPartition::Fence
-                && matches!(row.goal, Goal::Active | Goal::Defined);
-            if movable && row.displacement == Displacement::None {
-                row.displacement = Displacement::Leaving;
-                let epoch = row.epoch;
-                self.owe(peer, Message::Order { machine, epoch, goal: Goal::Destroyed }, turn);
-            }
+            self.leave(machine, turn);
         }
         Ok(Outcome::Done)
     }
@@ -114,11 +107,18 @@ impl Site {
     /// Seeks a new place for a machine that has lost the one it had. One that should not run is
     /// only described from then on; one whose memory was wanted has failed.
     pub(super) fn place_anew(&mut self, machine: MachineId, turn: &mut Turn) {
+        let deploying = self.is_deploying(machine);
         let Some(row) = self.machines.get_mut(&machine) else { return };
-        let sought = Place::Sought { call: None, refused: BTreeMap::new() };
         let goal = row.goal;
-        let next = if goal == Goal::Active { sought } else { Place::Nowhere };
-        let former = std::mem::replace(&mut row.place, next);
+        let former = std::mem::replace(&mut row.place, Place::Nowhere);
+        if goal == Goal::Active || (deploying && goal == Goal::Defined) {
+            // Where it was it would come to the same end.
+            let refused = match &former {
+                Place::There { site, .. } => BTreeMap::from([(*site, Refusal::Ended)]),
+                _ => BTreeMap::new(),
+            };
+            row.place = Place::Sought { call: None, refused };
+        }
         row.displacement = Displacement::None;
         row.lapses = 0;
         row.sight.state = State::Defined;
@@ -136,9 +136,9 @@ impl Site {
             self.end_agreement(Some(agreement), turn);
         }
         match goal {
-            Goal::Active => drop(self.place_here(&[machine], turn)),
+            Goal::Active | Goal::Defined => drop(self.place_here(&[machine], turn)),
             Goal::Destroyed => self.vanish(machine, turn),
-            Goal::Defined | Goal::Paused | Goal::Suspended => {}
+            Goal::Paused | Goal::Suspended => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Applying commands: one file for each side of a site's business.
 
+mod agreements;
 mod buying;
 mod deployment;
 mod displacing;
@@ -87,6 +88,7 @@ impl Site {
         self.let_holds_go(turn);
         self.close_calls(turn);
         self.ring_timers(turn);
+        self.see_to_dues(turn);
         self.part_with_leaving(turn);
     }
 
@@ -96,8 +98,9 @@ impl Site {
         let holds = self.holds.iter().map(|(_, hold)| hold.expires);
         let calls = self.calls.iter().map(|(_, asking)| asking.deadline);
         let timer = self.timers.iter().next().map(|((at, _), _)| *at);
+        let due = self.dues.iter().next().map(|((at, _), ())| *at);
         let partings = (!self.leaving_done().is_empty()).then(|| self.now());
-        holds.chain(calls).chain(timer).chain(partings).min()
+        holds.chain(calls).chain(timer).chain(due).chain(partings).min()
     }
 
     fn take_up(&mut self, from: SiteId, message: &Verified<Message>, turn: &mut Turn) {
@@ -113,6 +116,7 @@ impl Site {
             Message::Decline { hold } => self.declined(from, *hold),
             Message::Agreed { hold, machine } => self.agreed(*machine, *hold, message, turn),
             Message::Lapsed { hold, machine, reason } => {
+                self.proposal_lapsed(from, *hold);
                 self.lapsed(from, *machine, *hold, *reason, turn);
             }
             Message::Order { machine, epoch, goal } => {
@@ -120,6 +124,12 @@ impl Site {
             }
             Message::Report(report) => self.reported(from, report, turn),
             Message::Lost { machine, epoch } => self.lost(from, *machine, *epoch, turn),
+            Message::Propose { hold, terms } => self.proposed(from, *hold, terms, message, turn),
+            Message::Consent { hold, terms } => self.consented(from, *hold, terms, message, turn),
+            Message::Renewed { hold } => self.renewed(from, *hold, message),
+            Message::Terminate { hold, at, reason } => {
+                self.terminated(from, (*hold, *at, *reason), message, turn);
+            }
             Message::Farewell => self.parted(from, turn),
         }
     }

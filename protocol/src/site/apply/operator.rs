@@ -31,7 +31,12 @@ impl Site {
             OperatorAsk::DrainPeer { peer } => self.drain_peer(*peer, turn),
             OperatorAsk::AddPeer(entry) => self.add_peer(entry, turn),
             OperatorAsk::SetPolicy { site, settings } => self.set_policy(*site, settings),
-            OperatorAsk::RemovePeer { site } => self.remove_peer(*site, turn),
+            OperatorAsk::RemovePeer { site, drain } => self.remove_peer(*site, *drain, turn),
+            OperatorAsk::EnablePeer { peer } => self.enable_peer(*peer),
+            OperatorAsk::TerminateAgreement { agreement } => {
+                self.terminate_agreement(*agreement, turn)
+            }
+            OperatorAsk::RenewAgreement { agreement } => self.renew_agreement(*agreement, turn),
             OperatorAsk::SetReserve { reserve } => Ok(self.set_reserve(*reserve)),
         }
     }

@@ -122,14 +122,34 @@ impl Site {
         peer.ok_or(Refusal::UnknownPeer { site })
     }
 
-    /// Removes a peer with which there is nothing left to be done.
-    pub(super) fn remove_peer(&mut self, site: SiteId, turn: &Turn) -> Result<Outcome, Refusal> {
+    /// Trades with a drained or leaving peer again.
+    pub(super) fn enable_peer(&mut self, site: SiteId) -> Result<Outcome, Refusal> {
+        let peer = self.standing_peer(site)?;
+        if peer.standing != Standing::Open
+            && let Some(peer) = self.peers.get_mut(&site)
+        {
+            peer.standing = Standing::Open;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Removes a peer with which there is nothing left to be done; or has what there is placed
+    /// elsewhere or ended, and removes it then.
+    pub(super) fn remove_peer(
+        &mut self,
+        site: SiteId,
+        drain: bool,
+        turn: &mut Turn,
+    ) -> Result<Outcome, Refusal> {
         let Some(peer) = self.peers.get(&site) else { return Err(Refusal::UnknownPeer { site }) };
         if peer.standing == Standing::Gone {
             return Ok(Outcome::Done);
         }
         let (there, here) = self.machines_with(site);
-        if there + here > 0 {
+        if drain {
+            self.drain_peer(site, turn)?;
+            self.end_all_of(site, turn);
+        } else if there + here > 0 {
             return Err(Refusal::PeerInUse { name: peer.name.clone(), there, here });
         }
         self.leave_peer(site, turn);

@@ -2,6 +2,7 @@
 
 use super::super::state::{Agreement, Guest, Hold, Lodging, Peer, guest_name};
 use super::super::{GUESTS_MAX, OUTBOX_MAX, Site, Turn};
+use super::agreements::renewal;
 use crate::agreement::{Acceptance, Call, HOLD, Message, Refusal, Terms};
 use crate::identity::Verified;
 use crate::ids::{HoldId, HostId, MachineId, SiteId};
@@ -57,6 +58,8 @@ impl Site {
             image: call.image,
             on_partition: call.on_partition,
             price,
+            until: turn.now + selling.term,
+            notice: selling.notice,
         };
         let id = HoldId::from_uuid(turn.mint.uuid());
         let hold = Hold {
@@ -145,12 +148,16 @@ impl Site {
         };
         self.insert_guest(name, guest);
         let agreement = Agreement {
+            renew_at: Some(renewal(&held.terms, turn.now)),
             terms: held.terms,
             since: turn.now,
+            proposed: None,
+            termination: None,
             ended: None,
             evidence: vec![evidence.clone()],
         };
         self.agreements.insert(hold, agreement);
+        self.note_due(hold);
         self.owe(from, Message::Agreed { hold, machine: terms.machine }, turn);
     }
 

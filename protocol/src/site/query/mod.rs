@@ -208,6 +208,12 @@ impl Site {
         self.holds.iter()
     }
 
+    /// Whether an offer or a call is open, as seller or as buyer.
+    #[must_use]
+    pub fn is_negotiating(&self) -> bool {
+        !self.holds.is_empty() || !self.calls.is_empty()
+    }
+
     /// All agreements, as buyer and as seller.
     pub fn agreements(&self) -> impl Iterator<Item = (&HoldId, &Agreement)> {
         self.agreements.iter()

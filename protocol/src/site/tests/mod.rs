@@ -1,6 +1,7 @@
 //! A small world of sites, to say what happens in it in a few words. After every command it
 //! judges each site, checks that a refusal changed nothing, and keeps the rows as a disk would.
 
+mod agreements;
 mod catalogue;
 mod chance;
 mod deploying;

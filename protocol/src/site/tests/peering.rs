@@ -22,7 +22,7 @@ impl World {
 
     fn remove_peer(&mut self, at: usize, peer: usize) -> Outcome {
         let site = self.parties[peer].id;
-        self.operator(at, OperatorAsk::RemovePeer { site })
+        self.operator(at, OperatorAsk::RemovePeer { site, drain: false })
     }
 
     fn set_policy(&mut self, at: usize, peer: usize, settings: Vec<Setting>) -> Outcome {
@@ -178,7 +178,7 @@ fn a_peer_with_whom_not_a_word_was_exchanged_is_forgotten_unless_a_file_names_it
     let site = world.parties[2].id;
     let added = PeerEntry { site, name: "delta".parse().unwrap(), ..entry(&world, BETA, vec![]) };
     world.operator(ALPHA, OperatorAsk::AddPeer(added));
-    world.operator(ALPHA, OperatorAsk::RemovePeer { site });
+    world.operator(ALPHA, OperatorAsk::RemovePeer { site, drain: false });
     world.remove_peer(ALPHA, BETA);
     assert!(world.parties[ALPHA].site.is_untidy(world.now));
     let party = world.parties.pop().unwrap();

@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "profile",
     "hosts",
     "tenants",
@@ -83,6 +83,7 @@ const TABLES: [&str; 19] = [
     "remains",
     "timers",
     "struck",
+    "dues",
 ];
 
 #[test]

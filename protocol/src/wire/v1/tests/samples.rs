@@ -11,7 +11,7 @@ use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -125,6 +125,8 @@ fn terms(size: Size, hourly: u64) -> Terms {
         image: ImageId::from_bytes([5; 32]),
         on_partition: OnPartition::Hold,
         price: Price { currency: Currency::EUR, hourly: Micros(hourly) },
+        until: Timestamp::from_millis(hourly),
+        notice: Span::from_millis(hourly),
     }
 }
 
@@ -154,6 +156,14 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
         8 => Message::Report(Report { machine, epoch, state: State::Failed, since: NOW, reason }),
         9 => Message::Lost { machine, epoch: number },
         10 => Message::Farewell,
+        11 => Message::Propose { hold, terms },
+        12 => Message::Consent { hold, terms },
+        13 => Message::Renewed { hold },
+        14 => Message::Terminate {
+            hold,
+            at: Timestamp::from_millis(number),
+            reason: Refusal::Terminated,
+        },
         _ => return None,
     };
     Some((name(&message), message))
@@ -172,6 +182,10 @@ const fn name(message: &Message) -> &'static str {
         Message::Report(_) => "Report",
         Message::Lost { .. } => "Lost",
         Message::Farewell => "Farewell",
+        Message::Propose { .. } => "Propose",
+        Message::Consent { .. } => "Consent",
+        Message::Renewed { .. } => "Renewed",
+        Message::Terminate { .. } => "Terminate",
     }
 }
 
