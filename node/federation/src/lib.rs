@@ -12,6 +12,9 @@
 //! A site has one node or several, each with a key of its own and a certificate by the same root. A
 //! peer is a site: any of its nodes will do. Our own nodes are told apart by key.
 //!
+//! A node behind NAT is reached through a peer that serves as a relay, until the two find a direct
+//! way. The hello and the encryption are between the two ends; to a relay they are bytes.
+//!
 //! **Invariants.** A connection on which the hello has not succeeded speaks no other protocol: the
 //! verbs do not know that it exists (`gate`). An inner channel ([`Channel::is_inner`]) carries
 //! nothing to or from another site, whoever asks.

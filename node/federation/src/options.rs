@@ -26,6 +26,10 @@ pub struct Options {
     /// Whether to find peers on the local network by multicast DNS. It tells everybody there that
     /// the node exists.
     pub mdns: bool,
+    /// Whether to join peers to each other that cannot reach one another directly, as nodes behind
+    /// NAT. It costs bandwidth, and needs an address under which the peers reach this node. A node
+    /// without such an address makes itself reached through the peers that serve so.
+    pub relay: bool,
     /// Bounds.
     pub limits: Limits,
 }

@@ -99,6 +99,7 @@ pub struct BusFile {
     listen: Vec<String>,
     external: Vec<String>,
     mdns: bool,
+    relay: bool,
 }
 
 impl Default for BusFile {
@@ -110,6 +111,7 @@ impl Default for BusFile {
             ],
             external: Vec::new(),
             mdns: false,
+            relay: false,
         }
     }
 }
@@ -241,6 +243,8 @@ pub struct Bus {
     pub external: Vec<String>,
     /// Whether it looks for peers on the local network.
     pub mdns: bool,
+    /// Whether it joins peers to each other that cannot reach one another directly.
+    pub relay: bool,
 }
 
 /// A peer that the site begins with.
@@ -321,7 +325,12 @@ pub fn check(file: File) -> Result<Config, Error> {
         disk: size("host.disk", &file.host.disk)?,
         guest_uids: file.host.guest_uids,
     };
-    let bus = Bus { listen: file.bus.listen, external: file.bus.external, mdns: file.bus.mdns };
+    let bus = Bus {
+        listen: file.bus.listen,
+        external: file.bus.external,
+        mdns: file.bus.mdns,
+        relay: file.bus.relay,
+    };
     Ok(Config {
         name: file.name,
         api_listen: file.api.listen,

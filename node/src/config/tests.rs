@@ -41,6 +41,7 @@ fn the_example_names_every_key() {
         "listen",
         "external",
         "mdns",
+        "relay",
         "site",
         "addresses",
         "sells_to",

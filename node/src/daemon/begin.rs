@@ -41,6 +41,7 @@ pub(super) async fn start_bus(
         listen: config.bus.listen.clone(),
         external: config.bus.external.clone(),
         mdns: config.bus.mdns,
+        relay: config.bus.relay,
         limits: Limits::STANDARD,
     };
     parts.bus.start(options, clerk.clone()).await.map_err(Error::Bus)

@@ -26,6 +26,11 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     ip(address).is_some_and(|ip| ip.is_loopback())
 }
 
+/// Whether it leads through a relay.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
+}
+
 /// Whether an address that somebody else has said is dialled. What is on this host, or is not one
 /// host, would only be reached on a liar's behalf; a bus that itself lives on loopback, as in a
 /// test, finds others there.

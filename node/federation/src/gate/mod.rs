@@ -146,7 +146,7 @@ impl<B: NetworkBehaviour> Gate<B> {
     /// One frame of the hello has come: decides, and answers.
     fn on_frame(&mut self, connection: ConnectionId, bytes: &[u8]) {
         let Some(line) = self.lines.get(&connection) else { return };
-        let (peer, dialer) = (line.peer, line.endpoint.is_dialer());
+        let (peer, dialer) = (line.peer, begins(&line.endpoint));
         match (&line.stage, dialer) {
             (Stage::Fresh, true) => {
                 let checked = hello::check_answer(bytes, &peer, &*self.admission)
@@ -326,6 +326,15 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 }
 
+/// Whether this side begins the hello. Where two nodes behind NAT have dialled each other at once,
+/// both are dialers, and one of them has taken the listener's role.
+fn begins(endpoint: &ConnectedPoint) -> bool {
+    match endpoint {
+        ConnectedPoint::Dialer { role_override, .. } => role_override.is_dialer(),
+        ConnectedPoint::Listener { .. } => false,
+    }
+}
+
 fn expected_site(greeted: Greeted, expected: Option<SiteId>) -> Result<Greeted, Turned> {
     if expected.is_some_and(|expected| expected != greeted.caller.site) {
         let claimed = Some(greeted.caller.site);
@@ -378,10 +387,10 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         _: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
-        _: Endpoint,
+        role: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.passage(true))
+        Ok(self.passage(role.is_dialer()))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

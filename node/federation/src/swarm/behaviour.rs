@@ -13,7 +13,9 @@ use libp2p::identity::{Keypair, ed25519};
 use libp2p::request_response::{self as ask, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{StreamProtocol, Swarm, SwarmBuilder, identify, mdns, noise, ping, tcp, yamux};
+use libp2p::{
+    StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns, noise, ping, relay, tcp, yamux,
+};
 
 use super::directory::Directory;
 use crate::codec::Frames;
@@ -49,6 +51,9 @@ pub(crate) struct Verbs {
     pub(crate) raft: ask::Behaviour<Frames>,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) directory: Directory,
+    relay: Toggle<relay::Behaviour>,
+    circuits: relay::client::Behaviour,
+    punching: dcutr::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
 }
@@ -86,7 +91,6 @@ pub(crate) fn topic() -> IdentTopic {
 /// If a part of it cannot be set up.
 pub(crate) fn swarm(options: &Options, admission: Arc<dyn Admission>) -> Result<Swarm<Bus>, Error> {
     let keypair = keypair(options)?;
-    let bus = bus(options, &keypair, admission)?;
     let multiplexer = || {
         let mut config = yamux::Config::default();
         config.set_max_num_streams(STREAMS_PER_CONNECTION);
@@ -101,7 +105,9 @@ pub(crate) fn swarm(options: &Options, admission: Arc<dyn Admission>) -> Result<
                 u32::try_from(STREAMS_PER_CONNECTION).unwrap_or(u32::MAX);
             config
         })
-        .with_behaviour(|_| bus)
+        .with_relay_client(noise::Config::new, multiplexer)
+        .map_err(|source| setup("circuits", source))?
+        .with_behaviour(|keypair, circuits| Ok(bus(options, keypair, admission, circuits)?))
         .map_err(|source| setup("the behaviour", source))?
         .with_swarm_config(|config| {
             config.with_max_negotiating_inbound_streams(NEGOTIATING_PER_CONNECTION)
@@ -117,7 +123,13 @@ fn keypair(options: &Options) -> Result<Keypair, Error> {
     Ok(ed25519::Keypair::from(secret).into())
 }
 
-fn bus(options: &Options, keypair: &Keypair, admission: Arc<dyn Admission>) -> Result<Bus, Error> {
+fn bus(
+    options: &Options,
+    keypair: &Keypair,
+    admission: Arc<dyn Admission>,
+    circuits: relay::client::Behaviour,
+) -> Result<Bus, Error> {
+    let me = keypair.public().to_peer_id();
     let limits = &options.limits;
     let hello = Hello::new(options.certificate.clone(), options.incarnation);
     let bounds = (limits.hello_time, limits.strangers);
@@ -129,7 +141,10 @@ fn bus(options: &Options, keypair: &Keypair, admission: Arc<dyn Admission>) -> R
         site: requests(Channel::Site, limits),
         raft: requests(Channel::Raft, limits),
         streams: libp2p_stream::Behaviour::new(),
-        directory: Directory::new(keypair.public().to_peer_id(), options.certificate.site()),
+        directory: Directory::new(me, options.certificate.site()),
+        relay: options.relay.then(|| relay::Behaviour::new(me, relay())).into(),
+        circuits,
+        punching: dcutr::Behaviour::new(me),
         identify: identify(keypair),
         ping: ping::Behaviour::new(
             ping::Config::new()
@@ -139,8 +154,7 @@ fn bus(options: &Options, keypair: &Keypair, admission: Arc<dyn Admission>) -> R
         ),
     };
     let mdns = if options.mdns {
-        let id = keypair.public().to_peer_id();
-        let found = mdns::tokio::Behaviour::new(mdns::Config::default(), id);
+        let found = mdns::tokio::Behaviour::new(mdns::Config::default(), me);
         Some(found.map_err(|source| setup("multicast DNS", source))?)
     } else {
         None
@@ -204,6 +218,25 @@ fn gossip() -> Result<gossipsub::Behaviour<IdentityTransform, WhitelistSubscript
     .map_err(|source| setup("gossip", source))?;
     gossip.subscribe(&topic()).map_err(|source| setup("gossip", source))?;
     Ok(gossip)
+}
+
+/// A relay joins two peers that cannot reach each other; all that it sees is that they speak, since
+/// they greet and encrypt from end to end. It carries control, not bulk.
+fn relay() -> relay::Config {
+    relay::Config {
+        // A node has a reservation at two relays; a site has few nodes.
+        max_reservations: 256,
+        max_reservations_per_peer: 4,
+        reservation_duration: Duration::from_secs(3600),
+        // One for each pair of nodes that cannot do without.
+        max_circuits: 128,
+        max_circuits_per_peer: 16,
+        // Then the two greet anew, which costs them a second.
+        max_circuit_duration: Duration::from_secs(3600),
+        // Adverts, deliveries and consoles of an hour; a disk does not fit.
+        max_circuit_bytes: 64 << 20,
+        ..relay::Config::default()
+    }
 }
 
 /// Peers learn what we run and how they see each other; where else we listen is not their affair.

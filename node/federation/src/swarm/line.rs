@@ -14,6 +14,7 @@ use protocol::identity::PublicKey;
 use protocol::ids::SiteId;
 use protocol::time::Timestamp;
 
+use crate::dial::address;
 use crate::hello::Greeted;
 use crate::{Caller, NodeState};
 
@@ -170,6 +171,17 @@ impl Lines {
     /// The connections to sites other than this one.
     pub(super) fn to_others(&self, site: SiteId) -> Vec<ConnectionId> {
         self.iter().filter(|(_, line)| line.caller().site != site).map(|(id, _)| id).collect()
+    }
+
+    /// The connections to a node that lead through a relay.
+    pub(super) fn relayed(&self, peer: PeerId) -> Vec<ConnectionId> {
+        let is_it = |line: &Line| line.peer == peer && address::is_relayed(&line.address);
+        self.iter().filter(|(_, line)| is_it(line)).map(|(id, _)| id).collect()
+    }
+
+    /// Whether a node is connected.
+    pub(super) fn has_node(&self, peer: PeerId) -> bool {
+        self.lines.values().any(|line| line.peer == peer)
     }
 
     /// The connected nodes of a site, as an operator sees them.

@@ -8,6 +8,7 @@ pub(crate) mod behaviour;
 pub(crate) mod directory;
 mod find;
 mod line;
+mod relay;
 mod stream;
 mod task;
 mod tell;

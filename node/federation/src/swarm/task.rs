@@ -21,9 +21,10 @@ use super::Command;
 use super::ask::UnderWay;
 use super::behaviour::{Bus, BusEvent, VerbsEvent};
 use super::line::{Line, Lines};
+use super::relay::Relays;
 use crate::ask::Refused;
 use crate::codec::Frame;
-use crate::dial::Dialer;
+use crate::dial::{Dialer, address};
 use crate::gate;
 use crate::hello::{self, Greeted, Turned};
 use crate::observe::{Book, PeerState, RefusalRecord, Refuser};
@@ -84,6 +85,7 @@ pub(super) struct Task {
     /// Whether somebody new is to be told where this node is.
     pub(super) is_publishing_due: bool,
     pub(super) dialer: Dialer,
+    pub(super) relays: Relays,
     /// Where connections that have not passed the hello come from.
     strangers: BTreeMap<ConnectionId, Multiaddr>,
     work: JoinSet<Outcome>,
@@ -116,6 +118,7 @@ impl Task {
             is_publishing_due: false,
             strangers: BTreeMap::new(),
             dialer,
+            relays: Relays::default(),
             work: JoinSet::new(),
             owed: HashMap::new(),
             ticks: 0,
@@ -201,8 +204,17 @@ impl Task {
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener has an error");
             }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. }
+                if self.relays.has_ended(listener_id) =>
+            {
+                tracing::debug!(?reason, "a relay no longer holds a place for this node");
+            }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "a listener is gone: restart the node");
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::info!(%address, "this node is reached under an address");
+                self.is_publishing_due = true;
             }
             _ => {}
         }
@@ -218,7 +230,14 @@ impl Task {
             gate::Event::Inner(VerbsEvent::Raft(event)) => self.on_ask(Channel::Raft, event),
             gate::Event::Inner(VerbsEvent::Ping(event)) => self.on_ping(event),
             gate::Event::Inner(VerbsEvent::Directory(event)) => self.on_directory(event),
-            gate::Event::Inner(VerbsEvent::Identify(_) | VerbsEvent::Streams(())) => {}
+            gate::Event::Inner(VerbsEvent::Identify(event)) => self.on_identify(event),
+            gate::Event::Inner(VerbsEvent::Punching(event)) => {
+                tracing::debug!(?event, "a direct way was tried beside a relay");
+            }
+            gate::Event::Inner(VerbsEvent::Relay(event)) => {
+                tracing::debug!(?event, "peers use this node as a relay");
+            }
+            gate::Event::Inner(VerbsEvent::Circuits(_) | VerbsEvent::Streams(())) => {}
             gate::Event::Greeted { connection, peer, greeted } => {
                 self.on_greeted(connection, peer, *greeted);
             }
@@ -242,7 +261,13 @@ impl Task {
         self.dialer.greeted(connection, greeted.caller);
         let since = self.admission.now();
         let heard = Instant::now();
+        let relayed =
+            if address::is_relayed(&address) { Vec::new() } else { self.lines.relayed(peer) };
         self.lines.insert(connection, Line { peer, greeted, address, since, rtt: None, heard });
+        // Beside a direct way, one through a relay would be a detour with a limit.
+        for detour in relayed {
+            self.expel(detour);
+        }
     }
 
     fn on_turned(&mut self, connection: ConnectionId, peer: PeerId, turned: Turned) {
@@ -398,6 +423,7 @@ impl Task {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(TICKS_PER_REVIEW) {
             self.review();
+            self.reserve();
         }
         self.end_silence();
         self.end_overdue();

@@ -5,6 +5,7 @@ mod fake;
 mod gate;
 mod greeting;
 mod link;
+mod nat;
 mod nearby;
 mod nodes;
 mod revocation;
@@ -93,6 +94,7 @@ impl Party {
             listen: vec![listen.to_owned()],
             external: Vec::new(),
             mdns: false,
+            relay: false,
             limits: Limits::STANDARD,
         }
     }

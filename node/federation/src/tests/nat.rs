@@ -1,0 +1,122 @@
+//! Two nodes in private networks, each behind a NAT of its own, and a peer between them.
+
+use super::space::{Placed, host, inside, ip, plug, run, switch};
+use super::{Party, until};
+use crate::{Channel, Options, PeerAddress, Peers, hello};
+
+/// A private network behind a router that lets out what begins inside, to the middle only: so that
+/// no hole can be punched, and whoever meets does so through the relay. Both networks have the same
+/// addresses, as such networks do.
+fn private(name: &str, outside: &str) {
+    let (router, lan) = (format!("n{name}"), format!("lan-{name}"));
+    switch(&lan);
+    host(&router, "internet", outside);
+    plug(&router, "lan", &lan, "10.1.0.1/24");
+    host(name, &lan, "10.1.0.2/24");
+    ip(&format!("-n {name} route add default via 10.1.0.1"));
+    let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+    run("ip", &["netns", "exec", &router, "sh", "-c", forward]);
+    let rules = r#"
+        table ip router {
+            chain out {
+                type nat hook postrouting priority 100;
+                oifname "wan" masquerade
+            }
+            chain through {
+                type filter hook forward priority 0; policy drop;
+                ct state established,related accept
+                iifname "lan" ip daddr 198.18.0.1 accept
+            }
+        }"#;
+    run("ip", &["netns", "exec", &router, "nft", rules]);
+}
+
+/// Two nodes behind NAT, which know a third between them; it serves as a relay or does not.
+async fn three(relay: bool) -> [Placed; 3] {
+    switch("internet");
+    host("r", "internet", "198.18.0.1/24");
+    private("a", "198.18.0.11/24");
+    private("b", "198.18.0.12/24");
+    let (alpha, beta, gamma) = (Party::new(1), Party::new(2), Party::new(3));
+    let all = [&alpha, &beta, &gamma];
+    let middle = Options { relay, ..gamma.options("/ip4/198.18.0.1/tcp/7401") };
+    let hidden = |party: &Party| party.options("/ip4/0.0.0.0/tcp/7401");
+    let r = Placed::start("r", &gamma, middle, &all).await;
+    let a = Placed::start("a", &alpha, hidden(&alpha), &all).await;
+    let b = Placed::start("b", &beta, hidden(&beta), &all).await;
+    for placed in [&a, &b] {
+        placed.node.dial(&r.node).await;
+        placed.node.until_connected(&r.node).await;
+    }
+    [a, b, r]
+}
+
+/// A wish for a node, under these addresses.
+fn wish(placed: &Placed, addresses: Vec<String>) -> PeerAddress {
+    PeerAddress { site: Some(placed.node.site), node: None, addresses }
+}
+
+async fn meet(a: &Placed, b: &Placed, r: &Placed, addresses: Vec<String>) {
+    let middle = r.node.address(Some(r.node.site));
+    a.node.bus.set_peers(vec![middle, wish(b, addresses)]).await.unwrap();
+    a.node.until_connected(&b.node).await;
+    for (from, to) in [(a, b), (b, a)] {
+        let answer = from.node.bus.ask(to.node.site, Channel::Outbox, b"hello".to_vec()).await;
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    let peers = a.node.bus.peers().await;
+    let there = peers.iter().find(|peer| peer.site == Some(b.node.site)).unwrap();
+    assert!(there.addresses.iter().all(|text| text.contains("/p2p-circuit")), "{there:?}");
+    // The relay has carried it, and was asked nothing.
+    assert_eq!(r.node.echo.asked(), 0);
+}
+
+#[test]
+fn two_nodes_behind_nat_find_each_other_and_ask_through_a_relay() {
+    inside(
+        "tests::nat::two_nodes_behind_nat_find_each_other_and_ask_through_a_relay",
+        async || {
+            let [a, b, r] = three(true).await;
+            meet(&a, &b, &r, Vec::new()).await;
+            for placed in [a, b, r] {
+                placed.end();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_node_behind_nat_is_dialled_under_its_address_at_a_relay() {
+    inside("tests::nat::a_node_behind_nat_is_dialled_under_its_address_at_a_relay", async || {
+        let [a, b, r] = three(true).await;
+        let name = |placed: &Placed| hello::peer_id(placed.node.key).unwrap();
+        let place = &r.node.bus.listening()[0];
+        let there = format!("{place}/p2p/{}/p2p-circuit/p2p/{}", name(&r), name(&b));
+        meet(&a, &b, &r, vec![there]).await;
+        for placed in [a, b, r] {
+            placed.end();
+        }
+    });
+}
+
+#[test]
+fn who_has_not_switched_it_on_is_no_relay() {
+    inside("tests::nat::who_has_not_switched_it_on_is_no_relay", async || {
+        let [a, b, r] = three(false).await;
+        let middle = r.node.address(Some(r.node.site));
+        a.node.bus.set_peers(vec![middle, wish(&b, Vec::new())]).await.unwrap();
+        until("nobody knows a way", async || {
+            a.node
+                .bus
+                .peers()
+                .await
+                .iter()
+                .any(|peer| peer.last_failure.as_deref() == Some("no peer knows where the site is"))
+        })
+        .await;
+        assert!(!a.node.is_connected(b.node.site).await);
+        for placed in [a, b, r] {
+            placed.end();
+        }
+    });
+}
