@@ -368,6 +368,8 @@ impl Peers for Node {
                 connected_since: Timestamp::from_millis(0),
                 rtt: None,
                 incarnation: 0,
+                score: 0,
+                is_graylisted: false,
             });
         }
         let state = |(site, nodes): (SiteId, Vec<NodeState>)| PeerState {
@@ -376,6 +378,7 @@ impl Peers for Node {
             connected_since: Some(Timestamp::from_millis(0)),
             rtt: None,
             incarnation: None,
+            is_shunned: false,
             nodes,
             counters: place.book.read(site),
             last_failure: None,

@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The node has as many connections as it takes.
     #[error("the node has no room for another connection: try again later")]
     Crowded,
+    /// The site has sent too much.
+    #[error("the site has sent more than it may: try again in some minutes")]
+    Flooding,
     /// The node's policy, in its own words.
     #[error("{0}")]
     Policy(String),

@@ -33,6 +33,7 @@ mod codec;
 mod dial;
 mod gate;
 mod hello;
+mod meter;
 mod swarm;
 
 pub mod fake;
@@ -48,7 +49,7 @@ use protocol::time::Timestamp;
 pub use ask::{Addressee, Channel};
 pub use hello::Refusal;
 pub use observe::{Counters, NodeState, PeerState, RefusalRecord, Refuser};
-pub use options::{Error, Limits, Options, PeerAddress};
+pub use options::{Error, Limits, Options, PeerAddress, Rate};
 pub use stream::Duplex;
 pub use swarm::Federation;
 pub use tell::Verdict;

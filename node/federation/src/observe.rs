@@ -41,6 +41,11 @@ pub struct Counters {
     pub adverts: u64,
     /// Those of them that were forged or malformed.
     pub adverts_rejected: u64,
+    /// Those of them that were of no use.
+    pub adverts_ignored: u64,
+    /// Requests and adverts of the peer that were not worked on because there were too many in too
+    /// short a time.
+    pub limited: u64,
     /// Console streams of the peer.
     pub streams_in: u64,
     /// Times that other sites were asked where it is.
@@ -92,6 +97,10 @@ pub struct NodeState {
     pub rtt: Option<Duration>,
     /// How often its site was restored from a backup, by its own word.
     pub incarnation: u64,
+    /// What its adverts have cost it, in points: zero if nothing.
+    pub score: i32,
+    /// Whether its adverts are dropped unread, the score being so low.
+    pub is_graylisted: bool,
 }
 
 /// A peer, as the bus sees it.
@@ -107,6 +116,8 @@ pub struct PeerState {
     pub rtt: Option<Duration>,
     /// How often it was restored from a backup, by the word of its nodes.
     pub incarnation: Option<u64>,
+    /// Whether it has sent so much too much that no connection to it is kept for a while.
+    pub is_shunned: bool,
     /// Its nodes that are connected.
     pub nodes: Vec<NodeState>,
     /// What has happened.

@@ -34,6 +34,15 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// How often something may happen: steadily, and at once after a pause.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// In each second, in the long run.
+    pub per_second: u64,
+    /// At once, after a pause that is long enough.
+    pub burst: u64,
+}
+
 /// Bounds on what others may cost the node.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -50,12 +59,20 @@ pub struct Limits {
     pub asks_in: usize,
     /// Requests to one node on one channel that are under way at once.
     pub asks_out: usize,
+    /// Requests of one peer on one channel; past it the peer is told that we are busy.
+    pub ask_rate: Rate,
+    /// Bytes of requests of one peer on one channel; past it likewise.
+    pub byte_rate: Rate,
+    /// Adverts that one peer passes on; past it they are ignored, and lower its score.
+    pub advert_rate: Rate,
     /// Adverts from one site that are judged at once; past it they are ignored.
     pub gossip_in: usize,
     /// Console streams that one site holds open at once.
     pub streams_in: usize,
     /// Connections that have not passed the hello yet, at once.
     pub strangers: usize,
+    /// Connections to all nodes of one peer: a site certifies as many nodes as it likes.
+    pub connections_per_site: usize,
     /// Connections to one node.
     pub connections_per_node: u32,
     /// Connections in all.
@@ -81,11 +98,19 @@ impl Limits {
         // With 1 MiB each: at most 16 MiB for one site's outbox.
         asks_in: 16,
         asks_out: 16,
+        // A delivery follows another as soon as that is synced: a hundred or two in a second.
+        ask_rate: Rate { per_second: 200, burst: 1000 },
+        // As much as a site's own disks take beside other work.
+        byte_rate: Rate { per_second: 4 << 20, burst: 16 << 20 },
+        // An advert a minute of each of a thousand sites, and all at once after a cut.
+        advert_rate: Rate { per_second: 32, burst: 1024 },
         // An advert a minute is the rule.
         gossip_in: 32,
         streams_in: 16,
         // A flood of strangers costs as many sockets and hello buffers of 2 KiB.
         strangers: 64,
+        // Seven nodes, each way, and as many again while old ones have not been missed.
+        connections_per_site: 32,
         // One each way, and one of each again while an old one has not yet been missed.
         connections_per_node: 4,
         connections: 1024,

@@ -137,6 +137,12 @@ impl Task {
             Frame::Whole(_) | Frame::Oversize => return self.on_oversize(site, connection),
         };
         self.book.of(site).asks_in += 1;
+        let (bytes, now) = (body.len(), Instant::now());
+        if site != me && !self.meters.admits_request(site, channel, bytes, &self.limits, now) {
+            self.book.of(site).limited += 1;
+            self.respond(channel, responder, vec![kind::BUSY]);
+            return self.on_excess(site);
+        }
         // A site could have as many nodes as it likes, so they share; our own stand on their own.
         let is_same =
             |other: &Caller| if site == me { *other == caller } else { other.site == site };

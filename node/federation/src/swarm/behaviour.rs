@@ -18,6 +18,7 @@ use libp2p::{
 };
 
 use super::directory::Directory;
+use super::score;
 use crate::codec::Frames;
 use crate::gate::Gate;
 use crate::hello::Hello;
@@ -216,6 +217,8 @@ fn gossip() -> Result<gossipsub::Behaviour<IdentityTransform, WhitelistSubscript
         topics,
     )
     .map_err(|source| setup("gossip", source))?;
+    let scored = gossip.with_peer_score(score::parameters(), score::thresholds());
+    scored.map_err(|source| setup("gossip", source))?;
     gossip.subscribe(&topic()).map_err(|source| setup("gossip", source))?;
     Ok(gossip)
 }

@@ -94,6 +94,11 @@ impl Lines {
         self.lines.values().map(Line::caller).collect()
     }
 
+    /// The connections to a site.
+    pub(super) fn to_site(&self, site: SiteId) -> Vec<ConnectionId> {
+        self.iter().filter(|(_, line)| line.caller().site == site).map(|(id, _)| id).collect()
+    }
+
     /// Whether any node of a site is connected.
     pub(super) fn has_site(&self, site: SiteId) -> bool {
         self.of_site(site).next().is_some()
@@ -185,11 +190,18 @@ impl Lines {
     }
 
     /// The connected nodes of a site, as an operator sees them.
-    pub(super) fn states(&self, site: SiteId) -> Vec<NodeState> {
+    pub(super) fn states(
+        &self,
+        site: SiteId,
+        score: impl Fn(&PeerId) -> (i32, bool),
+    ) -> Vec<NodeState> {
         let mut nodes: BTreeMap<PublicKey, NodeState> = BTreeMap::new();
         for line in self.of_site(site) {
             let node = line.caller().node;
+            let (score, is_graylisted) = score(&line.peer);
             let state = nodes.entry(node).or_insert_with(|| NodeState {
+                score,
+                is_graylisted,
                 node,
                 addresses: Vec::new(),
                 connected_since: line.since,

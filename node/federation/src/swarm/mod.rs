@@ -9,6 +9,7 @@ pub(crate) mod directory;
 mod find;
 mod line;
 mod relay;
+mod score;
 mod stream;
 mod task;
 mod tell;

@@ -1,6 +1,6 @@
 //! The task that owns the swarm: it takes events and commands, one at a time, and waits for none.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,11 +22,13 @@ use super::ask::UnderWay;
 use super::behaviour::{Bus, BusEvent, VerbsEvent};
 use super::line::{Line, Lines};
 use super::relay::Relays;
+use super::score;
 use crate::ask::Refused;
 use crate::codec::Frame;
 use crate::dial::{Dialer, address};
 use crate::gate;
 use crate::hello::{self, Greeted, Turned};
+use crate::meter::Meters;
 use crate::observe::{Book, PeerState, RefusalRecord, Refuser};
 use crate::options::Limits;
 use crate::{Admission, Caller, Channel, Handler, Verdict};
@@ -85,6 +87,7 @@ pub(super) struct Task {
     /// Whether somebody new is to be told where this node is.
     pub(super) is_publishing_due: bool,
     pub(super) dialer: Dialer,
+    pub(super) meters: Meters,
     pub(super) relays: Relays,
     /// Where connections that have not passed the hello come from.
     strangers: BTreeMap<ConnectionId, Multiaddr>,
@@ -118,6 +121,7 @@ impl Task {
             is_publishing_due: false,
             strangers: BTreeMap::new(),
             dialer,
+            meters: Meters::default(),
             relays: Relays::default(),
             work: JoinSet::new(),
             owed: HashMap::new(),
@@ -255,6 +259,10 @@ impl Task {
 
     fn on_greeted(&mut self, connection: ConnectionId, peer: PeerId, greeted: Greeted) {
         let site = greeted.caller.site;
+        if let Err(refusal) = self.check_site(site) {
+            self.on_turned(connection, peer, Turned::Here { claimed: Some(site), refusal });
+            return self.expel(connection);
+        }
         let address = self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty);
         tracing::info!(%site, %peer, %address, "a peer is connected");
         self.book.of(site).greeted += 1;
@@ -336,6 +344,46 @@ impl Task {
         for connection in self.lines.silent() {
             tracing::warn!(%connection, "the other end is silent; the connection is closed");
             self.expel(connection);
+        }
+    }
+
+    /// Whether one more connection to a site is taken.
+    fn check_site(&self, site: SiteId) -> Result<(), hello::Refusal> {
+        if self.meters.is_shunned(site) {
+            return Err(hello::Refusal::Flooding);
+        }
+        let count = self.lines.to_site(site).len();
+        if site != self.me.site && count >= self.limits.connections_per_site {
+            return Err(hello::Refusal::Crowded);
+        }
+        Ok(())
+    }
+
+    /// A site has sent too much. Adverts feel it at once; beyond a bound no connection is kept, so
+    /// that what it sends is not even read.
+    pub(super) fn on_excess(&mut self, site: SiteId) {
+        self.apply_score(site);
+        if self.meters.is_shunned(site) {
+            tracing::warn!(%site, "a peer sends far too much; it is shunned for a while");
+            for connection in self.lines.to_site(site) {
+                self.expel(connection);
+            }
+        }
+    }
+
+    fn fade(&mut self) {
+        self.meters.fade();
+        let sites: BTreeSet<SiteId> = self.lines.callers().iter().map(|it| it.site).collect();
+        for site in sites {
+            self.apply_score(site);
+        }
+    }
+
+    fn apply_score(&mut self, site: SiteId) {
+        let score = -f64::from(self.meters.excess(site));
+        let gossip = &mut self.swarm.behaviour_mut().gate.inner.gossip;
+        for peer in self.lines.iter().filter(|(_, line)| line.caller().site == site) {
+            gossip.set_application_score(&peer.1.peer, score);
         }
     }
 
@@ -423,6 +471,7 @@ impl Task {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(TICKS_PER_REVIEW) {
             self.review();
+            self.fade();
             self.reserve();
         }
         self.end_silence();
@@ -498,6 +547,7 @@ impl Task {
             connected_since: None,
             rtt: None,
             incarnation: None,
+            is_shunned: false,
             nodes: Vec::new(),
             counters: crate::Counters::default(),
             last_failure: target.last_failure().map(str::to_owned),
@@ -506,7 +556,8 @@ impl Task {
     }
 
     fn state_of(&self, site: SiteId) -> PeerState {
-        let nodes = self.lines.states(site);
+        let gossip = &self.swarm.behaviour().gate.inner.gossip;
+        let nodes = self.lines.states(site, |peer| score::shown(gossip.peer_score(peer)));
         let targets: Vec<_> =
             self.dialer.targets().filter(|target| target.site() == Some(site)).collect();
         let addresses = if nodes.is_empty() {
@@ -520,6 +571,7 @@ impl Task {
             connected_since: nodes.iter().map(|node| node.connected_since).min(),
             rtt: nodes.iter().filter_map(|node| node.rtt).min(),
             incarnation: nodes.iter().map(|node| node.incarnation).max(),
+            is_shunned: self.meters.is_shunned(site),
             counters: self.book.read(site),
             last_failure: targets
                 .iter()

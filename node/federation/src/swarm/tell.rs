@@ -1,6 +1,7 @@
 //! Adverts: told to all, and judged before they are passed on.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{Event, Message, MessageAcceptance, MessageId, PublishError};
@@ -56,6 +57,11 @@ impl Task {
             counters.adverts_rejected += 1;
             return self.pass_on(&id, &source, MessageAcceptance::Reject);
         }
+        if site != self.me.site && !self.meters.admits_advert(site, &self.limits, Instant::now()) {
+            self.book.of(site).limited += 1;
+            self.pass_on(&id, &source, MessageAcceptance::Ignore);
+            return self.on_excess(site);
+        }
         let judging =
             self.at_hand(|owed| matches!(owed, Owed::Verdict { site: of, .. } if *of == site));
         if judging >= self.limits.gossip_in {
@@ -76,7 +82,10 @@ impl Task {
     ) {
         let acceptance = match verdict {
             Some(Verdict::Accept) => MessageAcceptance::Accept,
-            Some(Verdict::Ignore) | None => MessageAcceptance::Ignore,
+            Some(Verdict::Ignore) | None => {
+                self.book.of(site).adverts_ignored += 1;
+                MessageAcceptance::Ignore
+            }
             Some(Verdict::Reject) => {
                 self.book.of(site).adverts_rejected += 1;
                 MessageAcceptance::Reject

@@ -2,6 +2,7 @@
 
 mod directory;
 mod fake;
+mod flood;
 mod gate;
 mod greeting;
 mod link;

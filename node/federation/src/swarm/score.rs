@@ -1,0 +1,68 @@
+//! What adverts cost those who send bad ones: gossipsub's peer score (gossipsub v1.1, section "Peer
+//! Scoring"), held to its penalties.
+//!
+//! Nothing here is earned. Peers are admitted by policy, so there is nobody to prefer for having been
+//! here long; and adverts are so few that their absence proves nothing.
+
+use std::time::Duration;
+
+use libp2p::gossipsub::{
+    PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay,
+};
+
+use super::behaviour::topic;
+
+/// Below it a peer's adverts and control messages are dropped unread.
+pub(super) const GRAYLIST: f64 = -80.0;
+
+/// How long a forged advert is held against the peer that passed it on.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+
+pub(super) fn thresholds() -> PeerScoreThresholds {
+    PeerScoreThresholds {
+        // One forged advert may be a fault of software: the peer is believed less readily.
+        gossip_threshold: -5.0,
+        publish_threshold: -50.0,
+        // Three within ten minutes are not, nor are eighty adverts beyond what is allowed.
+        graylist_threshold: GRAYLIST,
+        // Peers are configured, not exchanged.
+        accept_px_threshold: f64::MAX,
+        opportunistic_graft_threshold: 0.0,
+    }
+}
+
+pub(super) fn parameters() -> PeerScoreParams {
+    let topic_parameters = TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.0,
+        first_message_deliveries_weight: 0.0,
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        // Times the square of their number: 10, 40, 90.
+        invalid_message_deliveries_weight: -10.0,
+        invalid_message_deliveries_decay: score_parameter_decay(FORGIVEN_AFTER),
+        ..TopicScoreParams::default()
+    };
+    PeerScoreParams {
+        topics: [(topic().hash(), topic_parameters)].into(),
+        // The application's part is the excess that was metered.
+        app_specific_weight: 1.0,
+        // Sites behind one NAT, or one host's namespaces, share an address.
+        ip_colocation_factor_weight: 0.0,
+        // Breaches of gossipsub's own rules; a few happen as connections come and go.
+        behaviour_penalty_weight: -1.0,
+        behaviour_penalty_threshold: 6.0,
+        behaviour_penalty_decay: score_parameter_decay(FORGIVEN_AFTER),
+        // Being slow is no offence.
+        slow_peer_weight: 0.0,
+        retain_score: FORGIVEN_AFTER,
+        ..PeerScoreParams::default()
+    }
+}
+
+/// A score in whole points, as an operator sees it, and whether its peer is dropped unread.
+#[expect(clippy::cast_possible_truncation, reason = "a cast of a float ends at the type's bounds")]
+pub(super) fn shown(score: Option<f64>) -> (i32, bool) {
+    let score = score.unwrap_or_default();
+    (score.floor() as i32, score < GRAYLIST)
+}
