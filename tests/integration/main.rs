@@ -10,6 +10,7 @@ mod console;
 mod kills;
 mod main_job;
 mod sites;
+mod terminal;
 mod traces;
 mod workload;
 mod world;

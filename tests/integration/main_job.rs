@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::console::Pulse;
 use crate::sites::{Answer, Machine, Sites};
+use crate::terminal;
 use crate::traces::Traces;
 use crate::world::{keep, program, until};
 
@@ -87,6 +88,7 @@ fn real_the_main_job_runs_here_and_at_peers_and_leaves_nothing() -> Result<()> {
     let mut heard = Pulse::default();
     heard.listen(&console);
     ensure!(heard.boots == sites.pulse(HOME, there)?.boots, "another guest's console: {console}");
+    terminal::console_is_raw_until_detached(&sites.program(HOME), &there.name)?;
     for machine in [here, there] {
         Walk::of(&sites, machine)?.through_all_verbs()?;
     }

@@ -103,9 +103,14 @@ impl Sites {
         self.directory.join("sites").join(site)
     }
 
+    /// The command line as it is used at a site.
+    pub(crate) fn program(&self, site: &str) -> PathBuf {
+        self.directory(site).join("reservoir")
+    }
+
     /// Says something to a site; a refusal is an answer too.
     pub(crate) fn ask(&self, site: &str, words: &[&str]) -> Result<Answer> {
-        let mut command = Command::new(self.directory(site).join("reservoir"));
+        let mut command = Command::new(self.program(site));
         let output = command.args(words).stdin(Stdio::null()).output();
         Ok(output.with_context(|| format!("run reservoir at {site}"))?.into())
     }
