@@ -292,9 +292,11 @@ impl Site {
             // It is being ended there; where it goes next, its goal is followed.
             Place::There { .. }
                 if row.displacement == Displacement::Leaving && goal != Goal::Destroyed => {}
-            Place::There { site, .. } if self.is_ended(site) => self.recall(machine, turn),
             Place::There { site, .. } => {
                 self.owe(site, Message::Order { machine, epoch, goal }, turn);
+                if self.is_ended(site) {
+                    self.recall(machine, turn);
+                }
             }
             Place::Nowhere
             | Place::Sought { .. }

@@ -65,7 +65,7 @@ impl Site {
         self.profile.get(&()).is_some_and(|profile| allows(row, profile.site, &profile.name))
     }
 
-    /// A peer holds room for a machine.
+    /// A peer holds room for a machine. Machines hang together only until each has had a place.
     pub(super) fn reserved(&mut self, machine: MachineId, turn: &mut Turn) {
         let waits = matches!(self.stage_of(machine), Some(Stage::Reserving | Stage::Committing));
         match self.service_of(machine) {

@@ -46,8 +46,11 @@ impl Site {
 
     /// A provider with whom the session had ended has one again.
     pub(super) fn peer_back(&mut self, peer: SiteId) -> Outcome {
-        let Some(row) = self.peers.get_mut(&peer) else { return Outcome::Done };
-        if row.ended.take().is_some() {
+        if !self.is_ended(peer) {
+            return Outcome::Done;
+        }
+        if let Some(row) = self.peers.get_mut(&peer) {
+            row.ended = None;
             for machine in self.machines_at(peer) {
                 if let Some(row) = self.machines.get_mut(&machine)
                     && row.sight.reason == UNREACHED
@@ -85,7 +88,8 @@ impl Site {
         }
     }
 
-    /// Does for a machine at a peer that cannot be reached what may be done without the peer.
+    /// Does for a machine at a peer that cannot be reached what may be done without the peer. What
+    /// the peer is to do is owed to it, and reaches it when it is back.
     pub(super) fn recall(&mut self, machine: MachineId, turn: &mut Turn) {
         let Some(row) = self.machines.get_mut(&machine) else { return };
         let Place::There { site, .. } = row.place else { return };
@@ -119,19 +123,19 @@ impl Site {
             };
             row.place = Place::Sought { call: None, refused };
         }
-        row.displacement = Displacement::None;
         row.lapses = 0;
-        row.sight.state = State::Defined;
-        row.sight.since = turn.now;
-        row.sight.reason.clear();
-        match goal {
-            Goal::Active => row.displacement = Displacement::Lost,
+        row.displacement =
+            if goal == Goal::Active { Displacement::Lost } else { Displacement::None };
+        let (state, reason) = match goal {
+            Goal::Active | Goal::Defined => (State::Defined, ""),
             Goal::Paused | Goal::Suspended => {
-                row.sight.state = State::Failed;
-                "its memory was lost with what held it".clone_into(&mut row.sight.reason);
+                (State::Failed, "its memory was lost with what held it")
             }
-            Goal::Defined | Goal::Destroyed => {}
-        }
+            // What is still to be read of it is not about its place.
+            Goal::Destroyed => (row.sight.state, row.sight.reason.as_str()),
+        };
+        (row.sight.state, row.sight.reason) = (state, reason.to_owned());
+        row.sight.since = turn.now;
         if let Place::There { agreement, .. } = former {
             self.end_agreement(Some(agreement), turn);
         }

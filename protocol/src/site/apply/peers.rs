@@ -29,6 +29,8 @@ impl Site {
                 peer.taken = number;
             }
             through = number;
+            // It may have nothing left here about which to ask for a session.
+            self.peer_back(from);
             self.take_up(from, message, turn);
         }
         Ok(Outcome::Taken(through))

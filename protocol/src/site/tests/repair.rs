@@ -185,6 +185,23 @@ fn a_machine_at_a_lost_peer_is_placed_anew_and_ends_there_when_the_peer_is_back(
 }
 
 #[test]
+fn a_lost_peer_that_is_heard_of_again_is_bought_from_again() {
+    let mut world = World::new(&[0, 4]);
+    let machine = running(&mut world, OnPartition::Fence);
+    let beta = world.parties[BETA].id;
+    world.cut.insert((ALPHA, BETA));
+    world.apply(ALPHA, Command::PeerEnded { peer: beta });
+    world.settle();
+    assert_eq!(world.machine(ALPHA, machine).state(), State::Placing);
+    world.cut.clear();
+    world.settle();
+    world.pass(Span::from_secs(31));
+    world.settle();
+    assert_eq!(world.view_machine(ALPHA, machine), "one ACTIVE beta");
+    assert_eq!(instances(&world, machine), 1);
+}
+
+#[test]
 fn a_machine_that_is_held_stays_with_a_lost_peer() {
     let mut world = World::new(&[0, 4, 4]);
     let machine = running(&mut world, OnPartition::Hold);
