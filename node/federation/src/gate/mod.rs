@@ -33,10 +33,16 @@ use protocol::codec;
 use protocol::identity::NodeCertificate;
 use protocol::ids::SiteId;
 
-use crate::Admission;
 use crate::hello::{self, Answer, Greeted, Hello, Refusal, Turned, Verdict};
+use crate::{Admission, Caller};
 pub(crate) use handler::{Failure, Handler};
 use handler::{FromHandler, Passage, ToHandler};
+
+/// What is behind the gate.
+pub(crate) trait Inside: NetworkBehaviour {
+    /// A connection is about to be shown; this is who is at its other end.
+    fn admit(&mut self, connection: ConnectionId, peer: PeerId, caller: Caller);
+}
 
 /// What the gate tells the swarm's owner.
 #[derive(Debug)]
@@ -77,7 +83,7 @@ type Outbox<B> = VecDeque<ToSwarm<Event<<B as NetworkBehaviour>::ToSwarm>, Inbou
 type Inbound<B> = ToHandler<THandler<B>>;
 
 /// A behaviour behind the gate.
-pub(crate) struct Gate<B: NetworkBehaviour> {
+pub(crate) struct Gate<B: Inside> {
     pub(crate) inner: B,
     admission: Arc<dyn Admission>,
     hello: Hello,
@@ -88,7 +94,7 @@ pub(crate) struct Gate<B: NetworkBehaviour> {
     events: Outbox<B>,
 }
 
-impl<B: NetworkBehaviour> Gate<B> {
+impl<B: Inside> Gate<B> {
     /// A gate that presents `hello`, and holds at most `strangers` connections that have not
     /// passed it, each for at most `hello_time`.
     pub(crate) fn new(
@@ -179,7 +185,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         no: impl FnOnce(Refusal) -> Vec<u8>,
     ) {
         match checked {
-            Ok(greeted) => match self.enter(connection) {
+            Ok(greeted) => match self.enter(connection, greeted.caller) {
                 Ok(handler) => {
                     let Some(line) = self.lines.get(&connection) else { return };
                     let peer = line.peer;
@@ -204,9 +210,14 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     /// Makes the inner behaviour's handler and shows it the connection.
-    fn enter(&mut self, connection: ConnectionId) -> Result<Box<THandler<B>>, ConnectionDenied> {
+    fn enter(
+        &mut self,
+        connection: ConnectionId,
+        caller: Caller,
+    ) -> Result<Box<THandler<B>>, ConnectionDenied> {
         let line = self.lines.get_mut(&connection).ok_or_else(gone)?;
         let (peer, endpoint) = (line.peer, line.endpoint.clone());
+        self.inner.admit(connection, peer, caller);
         let handler = match &endpoint {
             ConnectedPoint::Listener { local_addr, send_back_addr } => {
                 self.inner.handle_established_inbound_connection(
@@ -347,7 +358,7 @@ fn gone() -> ConnectionDenied {
     ConnectionDenied::new(std::io::Error::from(std::io::ErrorKind::NotConnected))
 }
 
-impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
+impl<B: Inside> NetworkBehaviour for Gate<B> {
     type ConnectionHandler = Handler<THandler<B>>;
     type ToSwarm = Event<B::ToSwarm>;
 

@@ -12,6 +12,7 @@ use libp2p::swarm::ConnectionId;
 use protocol::ids::SiteId;
 use tokio::sync::oneshot;
 
+use super::inner;
 use super::task::{Outcome, Owed, Task};
 use crate::ask::{Addressee, Error, Refused};
 use crate::codec::Frame;
@@ -98,6 +99,17 @@ impl Task {
         }
     }
 
+    /// Something has happened on a channel of our own nodes.
+    pub(super) fn on_inner(&mut self, channel: Channel, event: inner::Event<Event<Frame, Frame>>) {
+        match event {
+            inner::Event::Own(event) => self.on_ask(channel, event),
+            inner::Event::Foul { connection } => {
+                let Some(caller) = self.lines.caller(connection) else { return };
+                self.on_foul(caller.site, connection, "it speaks on a channel of our own nodes");
+            }
+        }
+    }
+
     pub(super) fn on_ask(&mut self, channel: Channel, event: Event<Frame, Frame>) {
         match event {
             Event::Message { connection_id, message, .. } => match message {
@@ -129,9 +141,6 @@ impl Task {
         // The line may be gone by now; the responder is dropped with it.
         let Some(caller) = self.lines.caller(connection) else { return };
         let (site, me) = (caller.site, self.me.site);
-        if channel.is_inner() && site != me {
-            return self.on_foul(site, connection, "a request on a channel of our own nodes");
-        }
         let body = match request {
             Frame::Whole(body) if body.len() <= channel.limit() => body,
             Frame::Whole(_) | Frame::Oversize => return self.on_oversize(site, connection),

@@ -11,19 +11,21 @@ use libp2p::gossipsub::{
 };
 use libp2p::identity::{Keypair, ed25519};
 use libp2p::request_response::{self as ask, ProtocolSupport};
-use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{
-    StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns, noise, ping, relay, tcp, yamux,
+    PeerId, StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns, noise, ping, relay, tcp,
+    yamux,
 };
 
 use super::directory::Directory;
+use super::inner::Inner;
 use super::score;
 use crate::codec::Frames;
-use crate::gate::Gate;
+use crate::gate::{Gate, Inside};
 use crate::hello::Hello;
 use crate::options::{Error, Limits, Options};
-use crate::{Admission, Channel, tell};
+use crate::{Admission, Caller, Channel, tell};
 
 /// How long a handshake may take: TCP, noise and the multiplexer, or QUIC.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
@@ -48,8 +50,8 @@ pub(crate) struct Verbs {
     pub(crate) outbox: ask::Behaviour<Frames>,
     pub(crate) machine: ask::Behaviour<Frames>,
     pub(crate) session: ask::Behaviour<Frames>,
-    pub(crate) site: ask::Behaviour<Frames>,
-    pub(crate) raft: ask::Behaviour<Frames>,
+    pub(crate) site: Inner<ask::Behaviour<Frames>>,
+    pub(crate) raft: Inner<ask::Behaviour<Frames>>,
     pub(crate) streams: libp2p_stream::Behaviour,
     pub(crate) directory: Directory,
     relay: Toggle<relay::Behaviour>,
@@ -66,9 +68,16 @@ impl Verbs {
             Channel::Outbox => &mut self.outbox,
             Channel::Machine => &mut self.machine,
             Channel::Session => &mut self.session,
-            Channel::Site => &mut self.site,
-            Channel::Raft => &mut self.raft,
+            Channel::Site => &mut self.site.behaviour,
+            Channel::Raft => &mut self.raft.behaviour,
         }
+    }
+}
+
+impl Inside for Verbs {
+    fn admit(&mut self, connection: ConnectionId, peer: PeerId, caller: Caller) {
+        self.site.admit(connection, peer, caller);
+        self.raft.admit(connection, peer, caller);
     }
 }
 
@@ -130,7 +139,7 @@ fn bus(
     admission: Arc<dyn Admission>,
     circuits: relay::client::Behaviour,
 ) -> Result<Bus, Error> {
-    let me = keypair.public().to_peer_id();
+    let (me, site) = (keypair.public().to_peer_id(), options.certificate.site());
     let limits = &options.limits;
     let hello = Hello::new(options.certificate.clone(), options.incarnation);
     let bounds = (limits.hello_time, limits.strangers);
@@ -139,10 +148,10 @@ fn bus(
         outbox: requests(Channel::Outbox, limits),
         machine: requests(Channel::Machine, limits),
         session: requests(Channel::Session, limits),
-        site: requests(Channel::Site, limits),
-        raft: requests(Channel::Raft, limits),
+        site: Inner::new(requests(Channel::Site, limits), Channel::Site, site),
+        raft: Inner::new(requests(Channel::Raft, limits), Channel::Raft, site),
         streams: libp2p_stream::Behaviour::new(),
-        directory: Directory::new(me, options.certificate.site()),
+        directory: Directory::new(me, site),
         relay: options.relay.then(|| relay::Behaviour::new(me, relay())).into(),
         circuits,
         punching: dcutr::Behaviour::new(me),

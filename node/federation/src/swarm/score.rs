@@ -1,16 +1,22 @@
-//! What adverts cost those who send bad ones: gossipsub's peer score (gossipsub v1.1, section "Peer
-//! Scoring"), held to its penalties.
+//! What it costs a peer to send too much, or rubbish.
 //!
-//! Nothing here is earned. Peers are admitted by policy, so there is nobody to prefer for having been
-//! here long; and adverts are so few that their absence proves nothing.
+//! What finds no token (`meter`) is excess. It lowers the site's score in gossipsub (gossipsub v1.1,
+//! section "Peer Scoring"), as forged adverts do; far too much of it ends the connections.
+//!
+//! Of gossipsub's score only the penalties are used. Peers are admitted by policy, so there is nobody
+//! to prefer for having been here long; and adverts are so few that their absence proves nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libp2p::gossipsub::{
     PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay,
 };
+use protocol::ids::SiteId;
 
 use super::behaviour::topic;
+use super::task::Task;
+use crate::Refusal;
 
 /// Below it a peer's adverts and control messages are dropped unread.
 pub(super) const GRAYLIST: f64 = -80.0;
@@ -65,4 +71,46 @@ pub(super) fn parameters() -> PeerScoreParams {
 pub(super) fn shown(score: Option<f64>) -> (i32, bool) {
     let score = score.unwrap_or_default();
     (score.floor() as i32, score < GRAYLIST)
+}
+
+impl Task {
+    /// Whether one more connection to a site is taken.
+    pub(super) fn check_site(&self, site: SiteId) -> Result<(), Refusal> {
+        if self.meters.is_shunned(site) {
+            return Err(Refusal::Flooding);
+        }
+        let count = self.lines.to_site(site).len();
+        if site != self.me.site && count >= self.limits.connections_per_site {
+            return Err(Refusal::Crowded);
+        }
+        Ok(())
+    }
+
+    /// A site has sent too much. Adverts feel it at once; beyond a bound no connection is kept, so
+    /// that what it sends is not even read.
+    pub(super) fn on_excess(&mut self, site: SiteId) {
+        self.apply_score(site);
+        if self.meters.is_shunned(site) {
+            tracing::warn!(%site, "a peer sends far too much; it is shunned for a while");
+            for connection in self.lines.to_site(site) {
+                self.expel(connection);
+            }
+        }
+    }
+
+    pub(super) fn fade(&mut self) {
+        self.meters.fade();
+        let sites: BTreeSet<SiteId> = self.lines.callers().iter().map(|it| it.site).collect();
+        for site in sites {
+            self.apply_score(site);
+        }
+    }
+
+    fn apply_score(&mut self, site: SiteId) {
+        let score = -f64::from(self.meters.excess(site));
+        let gossip = &mut self.swarm.behaviour_mut().gate.inner.gossip;
+        for peer in self.lines.iter().filter(|(_, line)| line.caller().site == site) {
+            gossip.set_application_score(&peer.1.peer, score);
+        }
+    }
 }

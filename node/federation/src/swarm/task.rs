@@ -1,6 +1,6 @@
 //! The task that owns the swarm: it takes events and commands, one at a time, and waits for none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,14 +22,13 @@ use super::ask::UnderWay;
 use super::behaviour::{Bus, BusEvent, VerbsEvent};
 use super::line::{Line, Lines};
 use super::relay::Relays;
-use super::score;
 use crate::ask::Refused;
 use crate::codec::Frame;
 use crate::dial::{Dialer, address};
 use crate::gate;
 use crate::hello::{self, Greeted, Turned};
 use crate::meter::Meters;
-use crate::observe::{Book, PeerState, RefusalRecord, Refuser};
+use crate::observe::{Book, RefusalRecord, Refuser};
 use crate::options::Limits;
 use crate::{Admission, Caller, Channel, Handler, Verdict};
 
@@ -230,8 +229,8 @@ impl Task {
             gate::Event::Inner(VerbsEvent::Outbox(event)) => self.on_ask(Channel::Outbox, event),
             gate::Event::Inner(VerbsEvent::Machine(event)) => self.on_ask(Channel::Machine, event),
             gate::Event::Inner(VerbsEvent::Session(event)) => self.on_ask(Channel::Session, event),
-            gate::Event::Inner(VerbsEvent::Site(event)) => self.on_ask(Channel::Site, event),
-            gate::Event::Inner(VerbsEvent::Raft(event)) => self.on_ask(Channel::Raft, event),
+            gate::Event::Inner(VerbsEvent::Site(event)) => self.on_inner(Channel::Site, event),
+            gate::Event::Inner(VerbsEvent::Raft(event)) => self.on_inner(Channel::Raft, event),
             gate::Event::Inner(VerbsEvent::Ping(event)) => self.on_ping(event),
             gate::Event::Inner(VerbsEvent::Directory(event)) => self.on_directory(event),
             gate::Event::Inner(VerbsEvent::Identify(event)) => self.on_identify(event),
@@ -344,46 +343,6 @@ impl Task {
         for connection in self.lines.silent() {
             tracing::warn!(%connection, "the other end is silent; the connection is closed");
             self.expel(connection);
-        }
-    }
-
-    /// Whether one more connection to a site is taken.
-    fn check_site(&self, site: SiteId) -> Result<(), hello::Refusal> {
-        if self.meters.is_shunned(site) {
-            return Err(hello::Refusal::Flooding);
-        }
-        let count = self.lines.to_site(site).len();
-        if site != self.me.site && count >= self.limits.connections_per_site {
-            return Err(hello::Refusal::Crowded);
-        }
-        Ok(())
-    }
-
-    /// A site has sent too much. Adverts feel it at once; beyond a bound no connection is kept, so
-    /// that what it sends is not even read.
-    pub(super) fn on_excess(&mut self, site: SiteId) {
-        self.apply_score(site);
-        if self.meters.is_shunned(site) {
-            tracing::warn!(%site, "a peer sends far too much; it is shunned for a while");
-            for connection in self.lines.to_site(site) {
-                self.expel(connection);
-            }
-        }
-    }
-
-    fn fade(&mut self) {
-        self.meters.fade();
-        let sites: BTreeSet<SiteId> = self.lines.callers().iter().map(|it| it.site).collect();
-        for site in sites {
-            self.apply_score(site);
-        }
-    }
-
-    fn apply_score(&mut self, site: SiteId) {
-        let score = -f64::from(self.meters.excess(site));
-        let gossip = &mut self.swarm.behaviour_mut().gate.inner.gossip;
-        for peer in self.lines.iter().filter(|(_, line)| line.caller().site == site) {
-            gossip.set_application_score(&peer.1.peer, score);
         }
     }
 
@@ -531,54 +490,6 @@ impl Task {
                     self.on_failed(connection, error.to_string());
                 }
             }
-        }
-    }
-
-    fn peers(&self) -> Vec<PeerState> {
-        let mut sites: Vec<SiteId> = self.book.sites().collect();
-        sites.extend(self.dialer.targets().filter_map(crate::dial::Target::site));
-        sites.sort_unstable();
-        sites.dedup();
-        let known = sites.into_iter().map(|site| self.state_of(site));
-        let unknown = self.dialer.targets().filter(|target| target.site().is_none());
-        let unknown = unknown.map(|target| PeerState {
-            site: None,
-            addresses: target.addresses().to_vec(),
-            connected_since: None,
-            rtt: None,
-            incarnation: None,
-            is_shunned: false,
-            nodes: Vec::new(),
-            counters: crate::Counters::default(),
-            last_failure: target.last_failure().map(str::to_owned),
-        });
-        known.chain(unknown).collect()
-    }
-
-    fn state_of(&self, site: SiteId) -> PeerState {
-        let gossip = &self.swarm.behaviour().gate.inner.gossip;
-        let nodes = self.lines.states(site, |peer| score::shown(gossip.peer_score(peer)));
-        let targets: Vec<_> =
-            self.dialer.targets().filter(|target| target.site() == Some(site)).collect();
-        let addresses = if nodes.is_empty() {
-            targets.iter().flat_map(|target| target.addresses().to_vec()).collect()
-        } else {
-            nodes.iter().flat_map(|node| node.addresses.clone()).collect()
-        };
-        PeerState {
-            site: Some(site),
-            addresses,
-            connected_since: nodes.iter().map(|node| node.connected_since).min(),
-            rtt: nodes.iter().filter_map(|node| node.rtt).min(),
-            incarnation: nodes.iter().map(|node| node.incarnation).max(),
-            is_shunned: self.meters.is_shunned(site),
-            counters: self.book.read(site),
-            last_failure: targets
-                .iter()
-                .find_map(|target| target.last_failure())
-                .filter(|_| nodes.is_empty())
-                .map(str::to_owned),
-            nodes,
         }
     }
 }

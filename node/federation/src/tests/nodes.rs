@@ -152,6 +152,9 @@ async fn an_inner_channel_is_refused_to_another_site_and_costs_it_the_connection
     let node = Node::start(&beta, TCP, &[&alpha]).await;
     for (times, channel) in [(1, Channel::Raft), (2, Channel::Site)] {
         let mut rogue = rogue(&alpha, &[&beta]);
+        // It would not send such a thing to a node that it takes for another site's.
+        let verbs = &mut rogue.behaviour_mut().gate.inner;
+        (verbs.site.site, verbs.raft.site) = (node.site, node.site);
         rogue.dial(address(&node)).unwrap();
         event(&mut rogue, |swarm, event| match event {
             SwarmEvent::Behaviour(BusEvent::Gate(gate::Event::Greeted { peer, .. })) => {
