@@ -11,7 +11,9 @@
 //!   +-------------------+      +-------------------+      +-------------------+
 //! ```
 //!
-//! A site is a network namespace with all that runs in it. Its processes see directories of the
+//! A site's host is a network namespace with all that runs in it; a site of several nodes has one
+//! for each, called `alpha`, `alpha-2`, `alpha-3`, and wherever a site is named here, one of its hosts
+//! can be. Its processes see directories of the
 //! testnet's own where libvirt keeps its files, so a libvirt that the machine itself uses is
 //! never met. All that a testnet makes is in its one directory, also the namespaces, which are
 //! mounts over files there: two testnets in two directories have nothing in common.
@@ -46,6 +48,7 @@ pub use crate::guest::{COMMAND_LINE, Image};
 use crate::internet::Internet;
 pub use crate::libvirt::Domain;
 use crate::lock::Lock;
+use crate::plan::Place;
 pub use crate::plan::{Plan, Prices, SitePlan};
 use crate::site::Site;
 pub use crate::wait::wait_for;
@@ -113,17 +116,31 @@ impl Testnet {
         let image = guest::build(&image)?;
         fs::create_dir_all(directory.join("cache")).context("create libvirt's cache")?;
         let mut sites = Vec::new();
-        for (number, SitePlan { name, .. }) in plan.sites.iter().enumerate() {
+        let places = plan.places();
+        for Place { name, number, .. } in &places {
             let home = directory.join("sites").join(name);
             let mut site = Site::prepare(home, name, plan.reservoir.as_deref())?;
-            internet.connect(name, &site.namespace, &node::address(number))?;
+            internet.connect(name, &site.namespace, &node::address(*number))?;
             site.start_libvirt().with_context(|| format!("start libvirt at {name}"))?;
             sites.push(site);
         }
         if plan.reservoir.is_some() {
-            let ids = sites.iter().map(Site::init).collect::<Result<Vec<_>>>()?;
-            for (number, site) in sites.iter_mut().enumerate() {
-                site.configure(&node::configuration(plan, number, &ids)?)?;
+            let founders = &sites[..plan.sites.len()];
+            let ids = founders.iter().map(Site::init).collect::<Result<Vec<_>>>()?;
+            for (place, site) in places.iter().zip(&mut sites) {
+                site.configure(&node::configuration(plan, place, &ids)?)?;
+                // A site that was there before answers once most of its nodes run.
+                if place.node == 1 || site.has_joined() {
+                    site.launch_node()?;
+                }
+            }
+            for place in &places {
+                let (others, rest) = sites.split_at_mut(place.number);
+                let site = &mut rest[0];
+                if place.node > 1 && !site.has_joined() {
+                    let joined = site.join(&others[place.site]);
+                    joined.with_context(|| format!("let {} join", place.name))?;
+                }
                 site.start_node()?;
             }
         }
@@ -194,6 +211,23 @@ impl Testnet {
     /// It ended, with its last words, or did not answer in time.
     pub fn start_node(&mut self, site: &str) -> Result<()> {
         self.at_mut(site)?.start_node()
+    }
+
+    /// Kills a host's node and forgets all that it had, as if its disk were lost; then a new one
+    /// joins there, by an invitation of the node at `first`.
+    ///
+    /// # Errors
+    ///
+    /// It could not be killed, was not let in, or did not answer in time.
+    pub fn replace_node(&mut self, host: &str, first: &str) -> Result<()> {
+        let place = |name: &str| self.sites.iter().position(|site| site.name == name);
+        let [host, first] = [host, first]
+            .map(|name| place(name).with_context(|| format!("there is no host '{name}'")));
+        let (host, first) = (host?, first?);
+        self.sites[host].kill_node()?;
+        self.sites[host].lose_node()?;
+        self.sites[host].join(&self.sites[first])?;
+        self.sites[host].start_node()
     }
 
     /// Kills a site's libvirtd with SIGKILL. It stays dead until [`Testnet::start_libvirtd`].

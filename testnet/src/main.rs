@@ -35,6 +35,9 @@ enum Verb {
         /// The service's manifest.
         #[arg(long, default_value = "examples/three-tier.yaml")]
         service: PathBuf,
+        /// How many nodes a site has, such as alpha=3; each further one is a host of its own.
+        #[arg(long, value_name = "SITE=N")]
+        nodes: Vec<String>,
         /// Sites without nodes, for tests of the testnet itself.
         #[arg(long)]
         hypervisors_only: bool,
@@ -65,12 +68,12 @@ fn run(Arguments { directory, verb }: Arguments) -> Result<()> {
         Verb::Up { hypervisors_only: true, .. } => {
             tour::supervised(&Plan::three(None), &directory).map(drop)
         }
-        Verb::Up { reservoir, service, hypervisors_only: false } => {
+        Verb::Up { reservoir, service, nodes, hypervisors_only: false } => {
             let reservoir = match reservoir {
                 Some(reservoir) => reservoir,
                 None => beside()?,
             };
-            tour::up(&directory, &reservoir, &service)
+            tour::up(&directory, &reservoir, &service, &nodes)
         }
         Verb::Down => testnet::clean(&directory),
         Verb::Supervise { plan } => {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::command::finish;
-use crate::plan::{Plan, SitePlan};
+use crate::plan::{Place, Plan, SitePlan};
 
 /// The ids of guests' users are shared by all sites, for they are on one machine: each site has
 /// a range of this many, more than a host has guests.
@@ -22,7 +22,7 @@ const GUEST_UIDS_FIRST: usize = 200_000;
 /// The port of the bus; every site has it, since each has a network of its own.
 const BUS_PORT: u16 = 7401;
 
-/// The address of the site with this number on the virtual Internet (RFC 2544 sets the range
+/// The address of the host with this number on the virtual Internet (RFC 2544 sets the range
 /// aside for tests).
 pub(crate) fn address(number: usize) -> String {
     format!("198.18.0.{}", number + 1)
@@ -31,7 +31,7 @@ pub(crate) fn address(number: usize) -> String {
 #[derive(Serialize)]
 struct File<'a> {
     name: &'a str,
-    api: Api<'a>,
+    api: Api,
     bus: Bus,
     prices: Prices<'a>,
     host: Host<'a>,
@@ -40,8 +40,10 @@ struct File<'a> {
 }
 
 #[derive(Serialize)]
-struct Api<'a> {
-    listen: &'a str,
+struct Api {
+    listen: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +62,7 @@ struct Prices<'a> {
 
 #[derive(Serialize)]
 struct Host<'a> {
+    name: &'a str,
     libvirt: &'a str,
     vcpus: u32,
     memory: &'a str,
@@ -77,21 +80,32 @@ struct Network {
 struct Peer<'a> {
     name: &'a str,
     site: &'a str,
-    addresses: [String; 1],
+    addresses: Vec<String>,
 }
 
-/// The text of a site's configuration. `ids` are the sites' ids, in the plan's order.
-pub(crate) fn configuration(plan: &Plan, number: usize, ids: &[String]) -> Result<String> {
-    let SitePlan { name, vcpus, memory, disk, prices, peers } = &plan.sites[number];
-    let own = address(number);
+/// The text of a node's configuration. `ids` are the sites' ids, in the plan's order.
+pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Result<String> {
+    let SitePlan { name, nodes, vcpus, memory, disk, prices, peers } = &plan.sites[place.site];
+    let (number, own) = (place.number, address(place.number));
+    let places = plan.places();
     let peer = |other: usize| Peer {
         name: &plan.sites[other].name,
         site: &ids[other],
-        addresses: [format!("/ip4/{}/tcp/{BUS_PORT}", address(other))],
+        addresses: places
+            .iter()
+            .filter(|place| place.site == other)
+            .map(|place| format!("/ip4/{}/tcp/{BUS_PORT}", address(place.number)))
+            .collect(),
+    };
+    // Who joins comes to the first node's interface; a site of one keeps its own to itself.
+    let api = if *nodes == 1 {
+        Api { listen: "127.0.0.1:7400", external: None }
+    } else {
+        Api { listen: "0.0.0.0:7400", external: Some(format!("https://{own}:7400")) }
     };
     let file = File {
         name,
-        api: Api { listen: "127.0.0.1:7400" },
+        api,
         bus: Bus {
             listen: [
                 format!("/ip4/{own}/tcp/{BUS_PORT}"),
@@ -106,6 +120,7 @@ pub(crate) fn configuration(plan: &Plan, number: usize, ids: &[String]) -> Resul
             disk_gib_hour: &prices.disk_gib_hour,
         },
         host: Host {
+            name: &place.name,
             libvirt: "qemu:///system?socket=/run/libvirt/libvirt-sock",
             vcpus: *vcpus,
             memory,
@@ -113,7 +128,7 @@ pub(crate) fn configuration(plan: &Plan, number: usize, ids: &[String]) -> Resul
             guest_uids: GUEST_UIDS_FIRST + number * GUEST_UIDS,
         },
         network: Network {
-            bridge: format!("rsv-{name}"),
+            bridge: format!("rsv-{}", place.name),
             subnet: format!("10.77.{}.0/24", number + 1),
         },
         peer: (0..plan.sites.len())
@@ -139,4 +154,16 @@ pub(crate) fn init(reservoir: &Path, data: &Path, name: &str) -> Result<String> 
         serde_json::from_str(&said).context("read the new site's id")?;
     let id = answer["id"].as_str().with_context(|| format!("no site's id in {said}"))?;
     Ok(id.to_owned())
+}
+
+/// The token in what `site invite` has answered.
+pub(crate) fn token(said: &str) -> Result<String> {
+    let answer: serde_json::Value = serde_json::from_str(said).context("read the invitation")?;
+    let token = answer["token"].as_str().with_context(|| format!("no token in {said}"))?;
+    Ok(token.to_owned())
+}
+
+/// Whether the node in this directory has joined its site.
+pub(crate) fn has_joined(data: &Path) -> bool {
+    data.join("keys/joined.toml").exists()
 }

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The most sites of one testnet: each has a libvirtd and a node, and its number is a byte in
-/// the addresses.
-const SITES_MAX: usize = 50;
+/// The most hosts of one testnet: each has a libvirtd and a node, and its number is a byte in the
+/// addresses.
+const HOSTS_MAX: usize = 50;
 
-/// The longest name of a site: it names an interface, as does `rsv-` and the name.
-const NAME_MAX: usize = 11;
+/// The most nodes of one site: their number is one digit in their names.
+const NODES_MAX: usize = 7;
+
+/// The longest name of a site: it names an interface, as does `rsv-`, the name and `-2`.
+const NAME_MAX: usize = 9;
 
 /// The sites of a testnet, and what they run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -23,22 +26,42 @@ pub struct Plan {
     pub sites: Vec<SitePlan>,
 }
 
-/// One site: a host with a hypervisor, and a node on it.
+/// One site: some hosts with a hypervisor each, and a node on each.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SitePlan {
     /// Its name: lower-case letters and digits.
     pub name: String,
-    /// Virtual processors that guests may have in all.
+    /// How many nodes it has, each on a host of its own: `alpha`, `alpha-2`, `alpha-3`.
+    #[serde(default = "one")]
+    pub nodes: usize,
+    /// Virtual processors that guests may have on each host in all.
     pub vcpus: u32,
-    /// Memory that guests may have in all, as the node's configuration writes it.
+    /// Memory that guests may have on each host in all, as the node's configuration writes it.
     pub memory: String,
-    /// Disk that guests may have in all, as the node's configuration writes it.
+    /// Disk that guests may have on each host in all, as the node's configuration writes it.
     pub disk: String,
     /// What it charges.
     pub prices: Prices,
     /// The sites it trades with, by name.
     pub peers: Vec<String>,
+}
+
+const fn one() -> usize {
+    1
+}
+
+/// Where one node of the plan is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// The name of its host: the site's for the first, `alpha-2` for the second.
+    pub(crate) name: String,
+    /// The number of its site in the plan.
+    pub(crate) site: usize,
+    /// The number of the node in its site, from 1.
+    pub(crate) node: usize,
+    /// A number that no other place of the plan has.
+    pub(crate) number: usize,
 }
 
 /// What a site charges, in euros, as the node's configuration writes it.
@@ -60,6 +83,7 @@ impl Plan {
     pub fn three(reservoir: Option<PathBuf>) -> Self {
         let site = |name: &str, vcpus, vcpu_hour: &str, peers: [&str; 2]| SitePlan {
             name: name.to_owned(),
+            nodes: 1,
             vcpus,
             memory: "768MiB".to_owned(),
             disk: "20GiB".to_owned(),
@@ -78,15 +102,46 @@ impl Plan {
         Self { reservoir, sites }
     }
 
+    /// The same plan with so many nodes at one of its sites.
+    ///
+    /// # Errors
+    ///
+    /// There is no such site.
+    pub fn with_nodes(mut self, site: &str, nodes: usize) -> Result<Self> {
+        let found = self.sites.iter_mut().find(|it| it.name == site);
+        found.with_context(|| format!("there is no site '{site}'"))?.nodes = nodes;
+        Ok(self)
+    }
+
+    /// The names of the hosts, the sites' first ones first.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        self.places().into_iter().map(|place| place.name).collect()
+    }
+
+    /// Where the nodes are: the first of each site, in the order of the sites, then the others. So
+    /// what a site of one node is called and where it is does not depend on the others.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let sites = || self.sites.iter().enumerate();
+        let first = sites().map(|(site, plan)| (site, 1, plan.name.clone()));
+        let further = sites().flat_map(|(site, plan)| {
+            (2..=plan.nodes).map(move |node| (site, node, format!("{}-{node}", plan.name)))
+        });
+        let places = first.chain(further).enumerate();
+        places.map(|(number, (site, node, name))| Place { name, site, node, number }).collect()
+    }
+
     /// Refuses what could not be built.
     ///
     /// # Errors
     ///
     /// A name that no interface can have, two sites of one name, an unknown peer, too many sites.
     pub fn check(&self) -> Result<()> {
-        ensure!(self.sites.len() <= SITES_MAX, "a testnet has at most {SITES_MAX} sites");
+        let hosts = self.sites.iter().map(|site| site.nodes).sum::<usize>();
+        ensure!(hosts <= HOSTS_MAX, "a testnet has at most {HOSTS_MAX} hosts");
         let mut names = BTreeSet::new();
-        for SitePlan { name, .. } in &self.sites {
+        for SitePlan { name, nodes, .. } in &self.sites {
+            ensure!((1..=NODES_MAX).contains(nodes), "{name} has 1 to {NODES_MAX} nodes");
             let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
             let fits = (1..=NAME_MAX).contains(&name.len());
             ensure!(plain && fits, "'{name}' is not 1 to {NAME_MAX} lower-case letters and digits");

@@ -1,4 +1,4 @@
-//! One site: a host with a network, a libvirt and a node of its own.
+//! One host of a site, with a network, a libvirt and a node of its own; most sites have one.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::command::{finish, output};
 use crate::daemon::Daemon;
@@ -92,6 +92,25 @@ impl Site {
         Ok(())
     }
 
+    /// Whether this host's node has joined its site.
+    pub(crate) fn has_joined(&self) -> bool {
+        node::has_joined(&self.data())
+    }
+
+    /// Makes this host's node one of the site whose first node is at `first`. Its operator is the
+    /// same.
+    pub(crate) fn join(&self, first: &Self) -> Result<()> {
+        let data = self.data();
+        let invite = ["-o", "json", "site", "invite", "--name", &self.name];
+        let invited = said(first.reservoir(&invite)?)?;
+        let (place, file) = (data.to_string_lossy(), self.directory.join("node.toml"));
+        let (token, file) = (node::token(&invited)?, file.to_string_lossy());
+        let join = ["site", "join", &token, "--data", &place, "--config", &file];
+        said(self.reservoir(&join)?)?;
+        fs::copy(first.context(), self.context()).context("take the operator's key over")?;
+        Ok(())
+    }
+
     /// Starts virtlogd and libvirtd, and waits until they answer.
     pub(crate) fn start_libvirt(&mut self) -> Result<()> {
         self.log_daemon.start(self.namespace.file())?;
@@ -103,6 +122,11 @@ impl Site {
     /// Kills libvirtd; the guests go on, and so does what writes their consoles down.
     pub(crate) fn kill_libvirtd(&mut self) -> Result<()> {
         self.libvirtd.kill()
+    }
+
+    /// Starts the node, and does not wait.
+    pub(crate) fn launch_node(&mut self) -> Result<()> {
+        self.node.as_mut().context("this testnet has no nodes")?.start(self.namespace.file())
     }
 
     /// Starts the node, and waits until it answers.
@@ -118,6 +142,11 @@ impl Site {
     /// Kills the node with SIGKILL.
     pub(crate) fn kill_node(&mut self) -> Result<()> {
         self.node.as_mut().context("this testnet has no nodes")?.kill()
+    }
+
+    /// Forgets all that the node had.
+    pub(crate) fn lose_node(&self) -> Result<()> {
+        fs::remove_dir_all(self.data()).context("remove the node's directory")
     }
 
     /// Kills all of the site's daemons.
@@ -158,6 +187,13 @@ impl Site {
     fn context(&self) -> PathBuf {
         self.data().join("context.toml")
     }
+}
+
+/// What a command has written, if it has done what it was asked.
+fn said(output: Output) -> Result<String> {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", complaint.trim());
+    String::from_utf8(output.stdout).context("read what it wrote")
 }
 
 fn script(path: &Path, text: &str) -> Result<()> {

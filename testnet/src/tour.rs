@@ -26,10 +26,19 @@ pub(crate) fn ready(directory: &Path) -> Result<()> {
 }
 
 /// Brings everything up, or finds it up, and shows it.
-pub(crate) fn up(directory: &Path, reservoir: &Path, service: &Path) -> Result<()> {
+pub(crate) fn up(
+    directory: &Path,
+    reservoir: &Path,
+    service: &Path,
+    nodes: &[String],
+) -> Result<()> {
     let reservoir = reservoir.canonicalize().context("find the program of the node")?;
     let service = service.canonicalize().context("find the service's manifest")?;
-    let plan = Plan::three(Some(reservoir));
+    let mut plan = Plan::three(Some(reservoir));
+    for wish in nodes {
+        let (site, count) = wish.split_once('=').context("--nodes takes SITE=N")?;
+        plan = plan.with_nodes(site, count.parse().context("--nodes takes a number of nodes")?)?;
+    }
     let image = supervised(&plan, directory)?;
     let sites: Vec<PathBuf> =
         plan.sites.iter().map(|site| directory.join("sites").join(&site.name)).collect();

@@ -9,6 +9,7 @@ mod bad_input;
 mod console;
 mod kills;
 mod main_job;
+mod membership;
 mod sites;
 mod terminal;
 mod traces;

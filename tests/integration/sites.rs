@@ -57,6 +57,8 @@ pub(crate) struct Machine {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub(crate) struct Place {
     pub(crate) site: String,
+    /// The host, if it is one of the home's own.
+    pub(crate) host: Option<String>,
 }
 
 impl Machine {

@@ -37,7 +37,7 @@ impl World {
         let place = tempfile::tempdir().context("make a directory")?;
         let directory = place.path().join("net");
         let net = Testnet::start(&plan, &directory)?;
-        let sites = Sites::meet(&directory, plan.sites.iter().map(|site| site.name.as_str()))?;
+        let sites = Sites::meet(&directory, plan.hosts().iter().map(String::as_str))?;
         let world = Self { net: Some(net), sites, place, name };
         for site in &plan.sites {
             world.sites.register(&site.name, world.image())?;
