@@ -17,7 +17,9 @@ use protocol::market::book::Candidate;
 use protocol::market::{Advert, Book};
 use protocol::site::{Command, Site, Stamped};
 use protocol::time::Timestamp;
-use protocol::wire::v1::{ADDRESSES_BYTES_MAX, Addresses, MACHINES_ASKED_MAX, WhichAddresses};
+use protocol::wire::v1::{
+    ADDRESSES_BYTES_MAX, Addresses, MACHINES_ASKED_MAX, NodeAnswer, NodeRequest, WhichAddresses,
+};
 use storage::Replica;
 use storage::replica::Progress;
 use tokio::sync::watch;
@@ -76,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) bus: Arc<dyn Peers>,
     pub(crate) directory: Directory,
     pub(crate) root: Root,
+    pub(crate) fetching: tokio::sync::Mutex<()>,
     pub(crate) book: Mutex<Book>,
     pub(crate) blobs: Blobs,
     pub(crate) consoles: Consoles,
@@ -110,6 +113,11 @@ impl Desk {
     /// Which keys the site's nodes have.
     pub(crate) fn directory(&self) -> &Directory {
         &self.inner.directory
+    }
+
+    /// Held by whoever fetches files from other nodes.
+    pub(crate) fn fetching(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.fetching
     }
 
     /// The site's root key, if it is here.
@@ -176,11 +184,54 @@ impl Desk {
         console::attach(self, machine).await
     }
 
-    /// The address of a machine that runs here.
+    /// The node on whose host a guest of this site has its place.
+    #[must_use]
+    pub fn node_of(&self, name: MachineName) -> Option<NodeId> {
+        self.read(|site| {
+            let host = site.guest(name)?.lodging.host;
+            site.hosts().find(|(id, _)| **id == host).map(|(_, row)| row.node)
+        })
+    }
+
+    /// The address of a machine that runs on this node's host.
     #[must_use]
     pub fn host_address(&self, name: MachineName) -> Option<Ipv4Addr> {
+        if self.node_of(name) != Some(self.node()) {
+            return None;
+        }
         let slot = self.read(|site| site.guest(name).map(|guest| guest.lodging.slot))?;
         self.inner.subnet.slot(u16::try_from(slot).ok()?)
+    }
+
+    /// The addresses of machines that run at this site, on any of its hosts: of those whose nodes
+    /// answer at once.
+    pub async fn site_addresses(
+        &self,
+        machines: &[MachineName],
+    ) -> BTreeMap<MachineName, Ipv4Addr> {
+        let mut known = BTreeMap::new();
+        let mut elsewhere: BTreeMap<NodeId, Vec<MachineName>> = BTreeMap::new();
+        for name in machines {
+            match self.node_of(*name) {
+                Some(node) if node == self.node() => {
+                    known.extend(self.host_address(*name).map(|address| (*name, address)));
+                }
+                Some(node) => elsewhere.entry(node).or_default().push(*name),
+                None => {}
+            }
+        }
+        let asked = elsewhere.into_iter().map(|(node, mut machines)| async move {
+            machines.truncate(MACHINES_ASKED_MAX);
+            let question = NodeRequest::Addresses { machines };
+            match timeout(ADDRESSES_WAIT, self.ask_node(node, &question)).await {
+                Ok(Some(NodeAnswer::Addresses(known))) => known,
+                _ => Vec::new(),
+            }
+        });
+        let answers = futures::future::join_all(asked).await;
+        let answers = answers.into_iter().flatten();
+        known.extend(answers.map(|(name, octets)| (name, octets.into())));
+        known
     }
 
     /// The addresses of machines that run at peers, by provider: of those that answer at once.

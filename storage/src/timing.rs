@@ -28,7 +28,7 @@ impl Timing {
     /// For the nodes of a site, however many they are: a site of one grows without a restart.
     ///
     /// A lost leader is replaced after its lease and the shortest draw of those who are left, and
-    /// an exchange of votes: within 1.4 to 1.8 seconds of its last word, so that writes go on
+    /// an exchange of votes: within 1.2 to 1.6 seconds of its last word, so that writes go on
     /// within two. It is not made shorter: beside guests under emulation a node may be kept from a
     /// processor for hundreds of milliseconds, and an election that nobody needed costs as much as
     /// one that somebody did. A node alone is elected at once and waits for nobody.
@@ -36,8 +36,8 @@ impl Timing {
     pub const fn peers() -> Self {
         Self {
             heartbeat: Duration::from_millis(200),
-            election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(900),
+            election_min: Duration::from_millis(400),
+            election_max: Duration::from_millis(800),
             snapshot: Duration::from_secs(30),
             snapshot_every: 5_000,
             keep: 1_000,

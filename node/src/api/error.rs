@@ -340,7 +340,7 @@ impl From<blobs::Error> for Error {
                 Self::new(code, "the site cannot keep the file")
                     .hint("the node's log says why: make room on its disk")
             }
-            blobs::Error::Broken(_) | blobs::Error::Empty => {
+            blobs::Error::Broken(_) | blobs::Error::Other | blobs::Error::Empty => {
                 Self::new(Code::Malformed, error.to_string())
             }
             blobs::Error::TooLong => Self::new(Code::TooLarge, error.to_string()),

@@ -192,10 +192,10 @@ pub(super) fn peer_place(site: &Site, peer: SiteId) -> shapes::Place {
 pub(super) async fn with_addresses(desk: &Desk, machines: &mut [shapes::Machine]) {
     let home = desk.site();
     let mut elsewhere: BTreeMap<SiteId, Vec<MachineId>> = BTreeMap::new();
-    for machine in machines.iter_mut() {
+    let mut own = Vec::new();
+    for machine in machines.iter() {
         let Ok(id) = machine.id.parse::<MachineId>() else { continue };
-        let address = desk.host_address(MachineName { home, machine: id });
-        machine.address = address.map(|address| address.to_string());
+        own.push(MachineName { home, machine: id });
         let provider = desk.read(|site| match site.machine(id)?.place {
             Place::There { site, .. } => Some(site),
             _ => None,
@@ -204,11 +204,11 @@ pub(super) async fn with_addresses(desk: &Desk, machines: &mut [shapes::Machine]
             elsewhere.entry(provider).or_default().push(id);
         }
     }
-    let known = desk.peer_addresses(elsewhere).await;
+    let (here, known) = tokio::join!(desk.site_addresses(&own), desk.peer_addresses(elsewhere));
     for machine in machines {
-        let address = machine.id.parse().ok().and_then(|id: MachineId| known.get(&id));
-        if let Some(address) = address {
-            machine.address = Some(address.to_string());
-        }
+        let Ok(id) = machine.id.parse::<MachineId>() else { continue };
+        let name = MachineName { home, machine: id };
+        let address = here.get(&name).or_else(|| known.get(&id));
+        machine.address = address.map(ToString::to_string);
     }
 }

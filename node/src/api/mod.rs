@@ -130,18 +130,31 @@ impl Running {
     }
 }
 
+/// Takes the interface's address, before anything else is begun that others would notice.
+///
+/// # Errors
+///
+/// If it cannot be listened on.
+pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
+    let address = config.api_listen;
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
 /// Serves the interface, with the certificate and key in `pem`.
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on, or the certificate cannot be used.
-pub async fn serve(desk: Desk, config: &Config, pem: &str) -> Result<Running, Error> {
-    let listen = config.api_listen;
+/// If the address cannot be listened on any more, or the certificate cannot be used.
+pub fn serve(
+    desk: Desk,
+    listener: TcpListener,
+    config: &Config,
+    pem: &str,
+) -> Result<Running, Error> {
     let tls = Tls::from_pem(pem)?;
     let tls_pin = tls.pin();
     let pin = tls_pin.to_string();
-    let failed = |source| Error::Listen { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let failed = |source| Error::Listen { address: config.api_listen, source };
     let local = listener.local_addr().map_err(failed)?;
     let (url, external) = (url(local), external(config, local));
     let handle = Handle::new();

@@ -143,10 +143,7 @@ pub(super) async fn views(desk: &Desk) -> Vec<shapes::Node> {
     // Without a leader the table is still worth showing.
     let members = desk.members().await.ok();
     let leader = desk.watch().borrow().leader;
-    let bus = desk.peers().peers().await;
-    let own = bus.iter().find(|peer| peer.site == Some(desk.site()));
-    let mut met: BTreeSet<PublicKey> =
-        own.into_iter().flat_map(|own| own.nodes.iter().map(|node| node.node)).collect();
+    let mut met = desk.fellows().await;
     met.insert(desk.signer().key.public());
     desk.read(|site| {
         let view = |(id, row)| view(id, row, members.as_deref(), leader, &met);

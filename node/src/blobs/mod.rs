@@ -3,6 +3,9 @@
 //! A file is written under a temporary name while it is hashed, brought to disk, and then takes
 //! its name; so whatever stands under a name is whole and is what the name says.
 
+#[cfg(test)]
+mod tests;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +35,9 @@ pub enum Error {
     /// It is too long.
     #[error("the file is longer than {BYTES_MAX} bytes, which is all a site takes")]
     TooLong,
+    /// It is not the file that was wanted.
+    #[error("another file arrived than the one that was wanted")]
+    Other,
     /// It is empty.
     #[error("the file is empty")]
     Empty,
@@ -92,7 +98,44 @@ impl Blobs {
         received
     }
 
+    /// Takes in a file that is known by its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive), and if it is another file.
+    pub async fn receive_named(
+        &self,
+        blob: Blob,
+        stream: impl AsyncRead + Unpin,
+    ) -> Result<(), Error> {
+        let part = self.directory.join(format!("{}.part", crate::chance::uuid()));
+        // One byte more than it has shows that it is too long.
+        let stream = stream.take(blob.length.saturating_add(1));
+        let received = self.write_part(&part, stream).await;
+        let kept = match received {
+            Ok(found) if found == blob => self.keep(&part, blob.id).await,
+            Ok(_) => Err(Error::Other),
+            Err(fault) => Err(fault),
+        };
+        if kept.is_err() {
+            // What cannot be removed now is removed at the next start.
+            let _ = tokio::fs::remove_file(&part).await;
+        }
+        kept
+    }
+
     async fn receive_into(
+        &self,
+        part: &Path,
+        stream: impl AsyncRead + Unpin,
+    ) -> Result<Blob, Error> {
+        let blob = self.write_part(part, stream).await?;
+        self.keep(part, blob.id).await?;
+        Ok(blob)
+    }
+
+    /// Writes what arrives, and hashes it.
+    async fn write_part(
         &self,
         part: &Path,
         mut stream: impl AsyncRead + Unpin,
@@ -120,10 +163,14 @@ impl Blobs {
         file.flush().await.map_err(store)?;
         file.set_permissions(std::fs::Permissions::from_mode(0o444)).await.map_err(store)?;
         file.sync_all().await.map_err(store)?;
-        let id = BlobId::from_bytes(*hasher.finalize().as_bytes());
+        Ok(Blob { id: BlobId::from_bytes(*hasher.finalize().as_bytes()), length })
+    }
+
+    /// Gives a file its name.
+    async fn keep(&self, part: &Path, id: BlobId) -> Result<(), Error> {
+        let store = |source| Error::Store { directory: self.directory.clone(), source };
         tokio::fs::rename(part, self.path(id)).await.map_err(store)?;
         let directory = tokio::fs::File::open(&self.directory).await.map_err(store)?;
-        directory.sync_all().await.map_err(store)?;
-        Ok(Blob { id, length })
+        directory.sync_all().await.map_err(store)
     }
 }

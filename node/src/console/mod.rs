@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use federation::stream::Duplex;
 use hypervisor::Hypervisor;
 use protocol::codec;
-use protocol::ids::{MachineName, SiteId};
+use protocol::ids::{MachineName, NodeId, SiteId};
 use protocol::machine::State;
 use protocol::site::state::Place;
-use protocol::wire::v1::Console;
+use protocol::wire::v1::StreamHeader;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use crate::desk::Desk;
@@ -59,6 +59,17 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<hypervisor::Error>,
+    },
+    /// The node that runs it cannot be reached.
+    #[error("node {node} of this site, which runs machine {name}, cannot be reached")]
+    OtherNode {
+        /// The machine.
+        name: MachineName,
+        /// The node.
+        node: NodeId,
+        /// Why.
+        #[source]
+        source: Box<federation::stream::Error>,
     },
     /// The site that runs it cannot be reached.
     #[error("site {site}, which runs machine {name}, cannot be reached")]
@@ -119,13 +130,13 @@ impl Consoles {
 /// Attaches to the console of a machine that runs here, or that is at home here.
 pub(crate) async fn attach(desk: &Desk, name: MachineName) -> Result<Duplex, Error> {
     if desk.read(|site| site.guest(name).is_some()) {
-        return attach_here(desk, name).await;
+        return attach_guest(desk, name).await;
     }
     let known =
         desk.read(|site| site.machine(name.machine).map(|row| (row.state(), row.place.clone())));
     match known {
         Some((_, Place::There { site, .. })) if name.home == desk.site() => {
-            let header = codec::encode(&Console { machine: name.machine });
+            let header = codec::encode(&StreamHeader::Console { name });
             let opened = desk.peers().open(site, header).await;
             opened.map_err(|source| Error::Unreachable { name, site, source: Box::new(source) })
         }
@@ -134,12 +145,27 @@ pub(crate) async fn attach(desk: &Desk, name: MachineName) -> Result<Duplex, Err
     }
 }
 
-/// Attaches to the console of a machine that runs here.
+/// Attaches to the console of a machine that runs at this site, on whichever of its hosts.
+pub(crate) async fn attach_guest(desk: &Desk, name: MachineName) -> Result<Duplex, Error> {
+    let node = desk.node_of(name).ok_or(Error::Unknown { name })?;
+    if node == desk.node() {
+        return attach_here(desk, name).await;
+    }
+    let key = desk.directory().key(node).ok_or(Error::Unknown { name })?;
+    let header = codec::encode(&StreamHeader::Console { name });
+    let opened = desk.peers().open_node(key, header).await;
+    opened.map_err(|source| Error::OtherNode { name, node, source: Box::new(source) })
+}
+
+/// Attaches to the console of a machine that runs on this node's host.
 pub(crate) async fn attach_here(desk: &Desk, name: MachineName) -> Result<Duplex, Error> {
     let consoles = desk.consoles();
     let known = desk
         .read(|site| site.guest(name).map(|guest| (guest.progress.state(), guest.lodging.host)));
     let Some((state, host)) = known else { return Err(Error::Unknown { name }) };
+    if desk.node_of(name) != Some(desk.node()) {
+        return Err(Error::Unknown { name });
+    }
     if !matches!(state, State::Active | State::Paused | State::Staging) {
         return Err(Error::NotRunning { name, state });
     }

@@ -264,6 +264,27 @@ async fn stop_signal() {
     }
 }
 
+/// How this host carries machines; the directories for it are made.
+fn carrier(data: &Path, config: &Config) -> Result<Carrier, Error> {
+    let machines = machines(data);
+    let made = std::fs::create_dir_all(&machines);
+    made.map_err(|source| Error::Directory { path: machines.clone(), source })?;
+    Ok(Carrier {
+        machines,
+        blobs: Blobs::open(&data.join("blobs")).map_err(Error::Blobs)?,
+        bridge: config.bridge.clone(),
+        guest_uids: config.host.guest_uids,
+    })
+}
+
+fn signer(keys: &Keys) -> Signer {
+    Signer {
+        site: keys.site(),
+        certificate: keys.certificate().clone(),
+        key: protocol::identity::SecretKey::from_bytes(&keys.node().to_bytes()),
+    }
+}
+
 /// Starts a node.
 ///
 /// # Errors
@@ -276,16 +297,8 @@ pub async fn start(
     parts: Parts,
 ) -> Result<Running, Error> {
     let configure = begin::configure(&config, &keys);
-    let machines = machines(data);
-    let made = std::fs::create_dir_all(&machines);
-    made.map_err(|source| Error::Directory { path: machines.clone(), source })?;
-    let blobs = Blobs::open(&data.join("blobs")).map_err(Error::Blobs)?;
-    let carrier = Carrier {
-        machines,
-        blobs: blobs.clone(),
-        bridge: config.bridge.clone(),
-        guest_uids: config.host.guest_uids,
-    };
+    let listener = api::listen(&config).await.map_err(Error::Api)?;
+    let carrier = carrier(data, &config)?;
     let clerk = Clerk::new();
     let Bus { peers: bus, listening } = begin::start_bus(&config, &keys, &parts, &clerk).await?;
     let (directory, beginning) = begin::neighbours(&keys);
@@ -297,24 +310,31 @@ pub async fn start(
         bus,
         directory,
         root: Root::in_keys(data),
+        fetching: tokio::sync::Mutex::default(),
         book: Mutex::new(Book::default()),
-        blobs,
+        blobs: carrier.blobs.clone(),
         consoles: Consoles::new(hypervisor, carrier.clone()),
-        signer: Signer {
-            site: keys.site(),
-            certificate: keys.certificate().clone(),
-            key: protocol::identity::SecretKey::from_bytes(&keys.node().to_bytes()),
-        },
+        signer: signer(&keys),
         subnet: config.subnet,
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);
-    if keys.joined().is_none() {
-        begin::found(&desk, &configure, &contact).await?;
-    }
-    let api = api::serve(desk.clone(), &config, keys.api()).await.map_err(Error::Api)?;
+    let open = async {
+        if keys.joined().is_none() {
+            begin::found(&desk, &configure, &contact).await?;
+        }
+        let api = api::serve(desk.clone(), listener, &config, keys.api()).map_err(Error::Api)?;
+        let context = begin::leave_context(data, &desk, &keys, &api).await?;
+        Ok((api, context))
+    };
+    let (api, context) = match open.await {
+        Ok(opened) => opened,
+        Err(fault) => {
+            close_state(&desk).await;
+            return Err(fault);
+        }
+    };
     contact.api = api.external().map(str::to_owned);
-    let context = begin::leave_context(data, &desk, &keys, &api).await?;
     let (closing, closes) = watch::channel(false);
     let tools = Tools {
         hypervisor: Arc::clone(&parts.hypervisor),

@@ -24,12 +24,12 @@ impl Membership {
     }
 
     /// Begins the next step, if there is one and none is under way.
-    pub(super) fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         while self.step.try_join_next().is_some() {}
         if !self.step.is_empty() {
             return;
         }
-        let members = self.desk.raft_members();
+        let members = self.desk.raft_members().await;
         let leader = self.desk.node();
         let Some(step) = self.desk.read(|site| site.membership_step(&members, leader)) else {
             return;
@@ -63,7 +63,7 @@ async fn take(desk: &Desk, step: Step) -> Result<(), Error> {
 /// A leader that is to go hands over first, so that the others need not miss it: it takes itself
 /// out only if nobody takes over.
 async fn retire(desk: &Desk, node: NodeId) -> Result<(), Error> {
-    let heirs = desk.raft_members().voters.into_iter().filter(|voter| *voter != node);
+    let heirs = desk.replica().members().voters.into_iter().filter(|voter| *voter != node);
     for heir in heirs {
         if desk.hand_over_here(heir).await.is_ok() {
             return Ok(());

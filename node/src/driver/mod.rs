@@ -87,7 +87,7 @@ impl Driver {
         if self.desk.read(|site| site.profile().is_none()) {
             return;
         }
-        self.membership.look();
+        self.membership.look().await;
         let seeking = self.desk.read(Site::seeking);
         if !seeking.is_empty() {
             let round_trips = self.round_trips().await;

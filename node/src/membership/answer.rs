@@ -1,12 +1,29 @@
-//! What a node answers to the others of its site.
+//! What a node asks another of its site, and what it answers.
 
 use std::time::Duration;
 
-use protocol::wire::v1::{NodeAnswer, NodeFault, NodeRequest};
-use tracing::warn;
+use federation::Channel;
+use protocol::codec;
+use protocol::ids::NodeId;
+use protocol::wire::v1::{self, NodeAnswer, NodeFault, NodeRequest};
+use tracing::{debug, warn};
 
 use crate::desk::{Desk, Error};
 use crate::observe::chain;
+
+impl Desk {
+    /// Asks another node of the site; none if it does not answer.
+    pub(crate) async fn ask_node(&self, node: NodeId, request: &NodeRequest) -> Option<NodeAnswer> {
+        let key = self.directory().key(node)?;
+        match self.peers().ask_node(key, Channel::Site, codec::encode(request)).await {
+            Ok(answer) => v1::node_answer(&answer).ok(),
+            Err(fault) => {
+                debug!(%node, fault = chain(&fault), "a node of this site does not answer");
+                None
+            }
+        }
+    }
+}
 
 /// Answers one request. Commands are proposed here or not at all: a node that does not lead says
 /// who does, and passes nothing on, so that no request goes in circles.
@@ -25,6 +42,11 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
         }
         NodeRequest::Stand => desk.replica().stand().await.map(|()| NodeAnswer::Done),
         NodeRequest::HasRoot => Ok(NodeAnswer::HasRoot(desk.root().is_here())),
+        NodeRequest::Addresses { machines } => {
+            let machines = machines.into_iter().take(v1::MACHINES_ASKED_MAX);
+            let address = |name| Some((name, desk.host_address(name)?.octets()));
+            Ok(NodeAnswer::Addresses(machines.filter_map(address).collect()))
+        }
         NodeRequest::Certify { node } => {
             return desk.certify_here(node).await.map_or_else(NodeAnswer::Fault, |certificate| {
                 NodeAnswer::Certificate(Box::new(certificate))

@@ -4,10 +4,12 @@
 //! die, and messages are lost. Every command can be repeated (see `protocol::wire::v1`), so a
 //! repetition is harmless, and what stays uncertain at the end is told as uncertain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use federation::{Channel, ask};
 use protocol::codec;
+use protocol::identity::PublicKey;
 use protocol::ids::NodeId;
 use protocol::membership::Members;
 use protocol::site::{Command, Outcome};
@@ -129,13 +131,27 @@ impl Desk {
         voters.chain(learners.into_iter().map(|node| member(node, false))).collect()
     }
 
-    /// The members in the words in which the next step is decided.
-    pub(crate) fn raft_members(&self) -> Members {
+    /// The members in the words in which the next step is decided. A learner that has caught up and
+    /// is gone again is not ready: its vote would only be missed.
+    pub(crate) async fn raft_members(&self) -> Members {
         let storage::replica::Members { voters, learners } = self.replica().members();
         let lags = self.replica().lags();
-        let near = |node: &&NodeId| lags.get(node).is_some_and(|lag| *lag <= READY_LAG);
-        let ready = learners.iter().filter(near).copied().collect();
+        let near = |node: &NodeId| lags.get(node).is_some_and(|lag| *lag <= READY_LAG);
+        let mut ready = BTreeSet::new();
+        if learners.iter().any(near) {
+            let met = self.fellows().await;
+            let here =
+                |node: &NodeId| self.directory().key(*node).is_some_and(|it| met.contains(&it));
+            ready.extend(learners.iter().copied().filter(|node| near(node) && here(node)));
+        }
         Members { voters, learners, ready }
+    }
+
+    /// The keys of the nodes of this site that are connected to this one.
+    pub(crate) async fn fellows(&self) -> BTreeSet<PublicKey> {
+        let bus = self.peers().peers().await;
+        let own = bus.into_iter().find(|peer| peer.site == Some(self.site()));
+        own.into_iter().flat_map(|own| own.nodes).map(|node| node.node).collect()
     }
 
     /// Lets another node lead, and says for how long the site took no writes.

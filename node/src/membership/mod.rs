@@ -16,6 +16,7 @@ pub mod join;
 pub mod token;
 
 pub(crate) mod answer;
+pub(crate) mod files;
 pub(crate) mod leader;
 pub(crate) mod links;
 pub(crate) mod root;

@@ -6,12 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use federation::Channel;
-use protocol::codec;
 use protocol::identity::NodeCertificate;
 use protocol::ids::NodeId;
-use protocol::wire::v1::{self, NodeAnswer, NodeFault, NodeRequest};
-use tracing::{debug, info, warn};
+use protocol::wire::v1::{NodeAnswer, NodeFault, NodeRequest};
+use tracing::{info, warn};
 
 use crate::desk::Desk;
 use crate::keys;
@@ -59,7 +57,9 @@ impl Desk {
             return Ok(Holder::Here);
         }
         for node in self.directory().all().into_keys().filter(|node| *node != self.node()) {
-            if let Some(NodeAnswer::HasRoot(true)) = self.ask(node, &NodeRequest::HasRoot).await {
+            if let Some(NodeAnswer::HasRoot(true)) =
+                self.ask_node(node, &NodeRequest::HasRoot).await
+            {
                 return Ok(Holder::At(node));
             }
         }
@@ -74,7 +74,8 @@ impl Desk {
     ) -> Result<NodeCertificate, Offline> {
         match holder {
             Holder::Here => self.certify_here(node).await.map_err(|_| Offline),
-            Holder::At(holder) => match self.ask(holder, &NodeRequest::Certify { node }).await {
+            Holder::At(holder) => match self.ask_node(holder, &NodeRequest::Certify { node }).await
+            {
                 Some(NodeAnswer::Certificate(certificate)) => Ok(*certificate),
                 _ => Err(Offline),
             },
@@ -93,16 +94,5 @@ impl Desk {
         })?;
         info!(%node, "the root key speaks for a node's key");
         Ok(keys::issue(&root, key))
-    }
-
-    async fn ask(&self, node: NodeId, request: &NodeRequest) -> Option<NodeAnswer> {
-        let key = self.directory().key(node)?;
-        match self.peers().ask_node(key, Channel::Site, codec::encode(request)).await {
-            Ok(answer) => v1::node_answer(&answer).ok(),
-            Err(fault) => {
-                debug!(%node, fault = chain(&fault), "a node of this site does not answer");
-                None
-            }
-        }
     }
 }

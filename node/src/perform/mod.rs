@@ -21,13 +21,13 @@ use protocol::market::Advert;
 use protocol::market::book::Noted;
 use protocol::site::{self, Command, Outcome};
 use protocol::time::Timestamp;
-use protocol::wire::v1::{self, Addresses, Console, Receipt, WhichAddresses};
+use protocol::wire::v1::{self, Addresses, Receipt, StreamHeader, WhichAddresses};
 use tokio::io::AsyncWriteExt as _;
 use tracing::{debug, warn};
 
 use crate::console;
 use crate::desk::Desk;
-use crate::membership;
+use crate::membership::{self, files};
 use crate::observe::{chain, now};
 
 /// What a node is told that was taken out of the site.
@@ -87,16 +87,17 @@ impl Clerk {
     }
 
     /// Says under which addresses a home's machines are plugged in here.
-    fn tell_addresses(&self, home: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
+    async fn tell_addresses(&self, home: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
         let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
         let asked: WhichAddresses = codec::decode(body, v1::ADDRESSES_BYTES_MAX)
             .map_err(|fault| ask::Refused::foul(chain(&fault)))?;
         if asked.machines.len() > v1::MACHINES_ASKED_MAX {
             return Err(ask::Refused::foul("a question about too many machines"));
         }
-        let address = |machine| desk.host_address(MachineName { home, machine });
-        let known = asked.machines.into_iter();
-        let known = known.filter_map(|id| address(id).map(|it| (id, it.octets()))).collect();
+        let names: Vec<MachineName> =
+            asked.machines.into_iter().map(|machine| MachineName { home, machine }).collect();
+        let known = desk.site_addresses(&names).await.into_iter();
+        let known = known.map(|(name, address)| (name.machine, address.octets())).collect();
         Ok(codec::encode(&Addresses { known }))
     }
 }
@@ -129,7 +130,7 @@ impl Handler for Clerk {
     ) -> Result<Vec<u8>, ask::Refused> {
         match channel {
             Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
-            Channel::Machine => self.tell_addresses(from.site, &body),
+            Channel::Machine => self.tell_addresses(from.site, &body).await,
             Channel::Site => {
                 let desk = self.inside(from)?;
                 let request = v1::node_request(&body);
@@ -173,10 +174,22 @@ impl Handler for Clerk {
 
     async fn console(&self, from: Caller, header: Vec<u8>, mut stream: Duplex) {
         let Some(desk) = self.desk.get() else { return };
-        let asked = codec::decode::<Console>(&header, v1::CONSOLE_BYTES_MAX);
-        let Ok(Console { machine }) = asked else { return };
-        let name = MachineName { home: from.site, machine };
-        match console::attach_here(desk, name).await {
+        let is_inside = self.inside(from).is_ok();
+        let attached = match codec::decode::<StreamHeader>(&header, v1::STREAM_BYTES_MAX) {
+            Ok(StreamHeader::Blob { id }) if is_inside => {
+                return files::give(desk, id, stream).await;
+            }
+            // What another node passes on is not passed on again.
+            Ok(StreamHeader::Console { name }) if is_inside => {
+                console::attach_here(desk, name).await
+            }
+            Ok(StreamHeader::Console { name }) if name.home == from.site => {
+                console::attach_guest(desk, name).await
+            }
+            // Nobody has a right to another's machines, or to files of another site.
+            Ok(_) | Err(_) => return,
+        };
+        match attached {
             Ok(mut guest) => {
                 // Either end going away is how a console ends.
                 let _ = tokio::io::copy_bidirectional(&mut stream, &mut guest).await;

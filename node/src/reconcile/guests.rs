@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::Tools;
 use crate::desk::Desk;
+use crate::membership::files::{self, Brought};
 use crate::observe::chain;
 
 /// How many guests are worked on at once: a host starts few at a time.
@@ -91,10 +92,14 @@ impl Guests {
                 (action != Action::Nothing).then_some((assignment, action))
             })
             .collect();
-        let tools = &self.tools;
+        let (desk, tools) = (&self.desk, &self.tools);
         let steps: Vec<(Assignment, Step)> = futures::stream::iter(due)
             .map(|(assignment, action)| async move {
-                let step = act(tools, &assignment, action).await;
+                let step = match bring_files(desk, &assignment, &action).await {
+                    Brought::Later => Step::Wait,
+                    // What is nowhere the step itself misses, and says so.
+                    Brought::All | Brought::Nowhere => act(tools, &assignment, action).await,
+                };
                 (assignment, step)
             })
             .buffer_unordered(AT_ONCE)
@@ -211,6 +216,14 @@ const fn running(power: Power) -> Option<bool> {
         Power::Running | Power::ShuttingDown => Some(true),
         Power::Paused | Power::Faulted | Power::Crashed => Some(false),
         Power::Busy | Power::Unknown => None,
+    }
+}
+
+/// Brings the files that a machine starts from to this host, if it is to be made now.
+async fn bring_files(desk: &Desk, assignment: &Assignment, action: &Action) -> Brought {
+    match (action, &assignment.files) {
+        (Action::Prepare | Action::Restore, Some(image)) => files::bring(desk, image).await,
+        _ => Brought::All,
     }
 }
 

@@ -5,7 +5,7 @@ use reservoir::keys::{self, Keys};
 use reservoir::membership::join;
 use serde_json::{Value, json};
 
-use crate::world::{World, place, text};
+use crate::world::{MANIFEST, World, place, text};
 
 /// Three nodes, all of which have a vote.
 async fn three() -> [World; 3] {
@@ -63,6 +63,37 @@ async fn a_write_at_any_node_is_read_at_every_node() {
                 site["inside"]["hosts"].as_array().map(Vec::len) == Some(3)
             })
             .await;
+    }
+    for world in nodes {
+        world.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_runs_on_any_host_from_files_that_another_node_has() {
+    let nodes = three().await;
+    nodes[1].register_guest().await;
+    for world in &nodes {
+        world
+            .until("every host takes machines", async |world| {
+                let (_, site) = world.get("/v1/site").await;
+                let hosts = site["inside"]["hosts"].as_array().cloned().unwrap_or_default();
+                hosts.len() == 3 && hosts.iter().all(|host| host["trouble"] == "")
+            })
+            .await;
+    }
+    // As many as the three hosts have processors for.
+    let manifest = MANIFEST.replace("128MiB", "64MiB").replace("replicas: 2", "replicas: 12");
+    let (status, taken) = nodes[2].submit(&manifest, None).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{taken}");
+    let path = format!("/v1/services/{}", text(&taken["id"]));
+    for world in &nodes {
+        world.until_field(&path, "stage", "RUNNING").await;
+        let (_, machines) = world.get("/v1/machines").await;
+        let machines = machines["items"].as_array().expect("it is a list").clone();
+        let running = machines.iter().filter(|it| it["state"] == "ACTIVE").count();
+        assert_eq!(running, 12, "{machines:?}");
+        assert!(machines.iter().all(|it| it["address"].is_string()), "{machines:?}");
     }
     for world in nodes {
         world.close().await;

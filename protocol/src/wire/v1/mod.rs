@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::agreement::Message;
 use crate::codec;
 use crate::identity::Signed;
-use crate::ids::MachineId;
+use crate::ids::{BlobId, MachineId, MachineName};
 
 pub use crate::agreement::DELIVERY_MESSAGES_MAX;
 pub use nodes::{
@@ -31,8 +31,8 @@ pub const RECEIPT_BYTES_MAX: usize = 64;
 /// The most bytes of a gossiped advert.
 pub const ADVERT_BYTES_MAX: usize = 512;
 
-/// The most bytes of the header of a console stream.
-pub const CONSOLE_BYTES_MAX: usize = 64;
+/// The most bytes of the header of a stream.
+pub const STREAM_BYTES_MAX: usize = 64;
 
 /// Messages from one site to another, in the order of their numbers.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -52,11 +52,19 @@ pub enum Receipt {
     Later,
 }
 
-/// What a console stream begins with.
+/// What a stream begins with: what it carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Console {
-    /// The machine, at home at the site that asks.
-    pub machine: MachineId,
+pub enum StreamHeader {
+    /// The serial console of a machine: for its home, or for another node of the site that runs it.
+    Console {
+        /// The machine.
+        name: MachineName,
+    },
+    /// A file of an image, for another node of the same site.
+    Blob {
+        /// The file.
+        id: BlobId,
+    },
 }
 
 /// The most machines of one question about addresses.

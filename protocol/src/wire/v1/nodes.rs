@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::identity::NodeCertificate;
-use crate::ids::NodeId;
+use crate::ids::{MachineName, NodeId};
 use crate::site::{Command, Outcome};
 
 /// The most bytes of a request or an answer: a command of 1 MiB, the most that fits into the log,
@@ -38,6 +38,11 @@ pub enum NodeRequest {
     Certify {
         /// Which node.
         node: NodeId,
+    },
+    /// Under which addresses are these machines plugged in at your host?
+    Addresses {
+        /// The machines.
+        machines: Vec<MachineName>,
     },
 }
 
@@ -68,6 +73,8 @@ pub enum NodeAnswer {
     Certificate(Box<NodeCertificate>),
     /// It is not done.
     Fault(NodeFault),
+    /// The addresses that are known.
+    Addresses(Vec<(MachineName, [u8; 4])>),
 }
 
 /// Why a node does not do what another asks.

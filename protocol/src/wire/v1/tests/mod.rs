@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
-use crate::ids::NodeId;
+use crate::ids::{NodeId, SiteId};
 use crate::market::Advert;
 use crate::site::{Command, Outcome};
 use samples::{NOW, hex, longest_advert, longest_messages, messages, sign};
@@ -28,13 +28,15 @@ fn every_envelope_has_the_bytes_it_always_had() {
     let (_, body) = messages().remove(3);
     let signed = sign(&samples::statement(body), 1);
     let machine = MachineId::from_uuid(uuid::Uuid::from_u128(3));
+    let name = MachineName { home: samples::site(1), machine };
     let receipts = [Receipt::Through(3), Receipt::Gap(300), Receipt::Later];
     let mut lines = vec![
         ("NodeCertificate", codec::encode(&samples::certificate(1))),
         ("Signed<Advert>", codec::encode(&sign(&samples::statement(samples::advert()), 1))),
         ("Signed<Message>", codec::encode(&signed)),
         ("Delivery", codec::encode(&Delivery { messages: vec![signed.clone(), signed] })),
-        ("Console", codec::encode(&Console { machine })),
+        ("Console", codec::encode(&StreamHeader::Console { name })),
+        ("Blob", codec::encode(&StreamHeader::Blob { id: BlobId::from_bytes([5; 32]) })),
         ("WhichAddresses", codec::encode(&WhichAddresses { machines: vec![machine] })),
         ("Addresses", codec::encode(&Addresses { known: vec![(machine, [10, 77, 1, 10])] })),
     ];
@@ -47,6 +49,8 @@ fn every_envelope_has_the_bytes_it_always_had() {
 #[test]
 fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
     let node = NodeId(3);
+    let machine = MachineId::from_uuid(uuid::Uuid::from_u128(3));
+    let name = MachineName { home: samples::site(1), machine };
     let requests = [
         NodeRequest::Propose(Box::new(Command::Tick)),
         NodeRequest::Index,
@@ -55,6 +59,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeRequest::Stand,
         NodeRequest::HasRoot,
         NodeRequest::Certify { node },
+        NodeRequest::Addresses { machines: vec![name] },
     ];
     let member = Member { node, votes: true, lag: Some(7) };
     let answers = [
@@ -74,6 +79,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeAnswer::Fault(NodeFault::NotElected),
         NodeAnswer::Fault(NodeFault::UnknownNode),
         NodeAnswer::Fault(NodeFault::NoRoot),
+        NodeAnswer::Addresses(vec![(name, [10, 77, 1, 10])]),
     ];
     let mut text = String::new();
     for request in requests {
@@ -119,7 +125,10 @@ fn the_longest_answers_fit_their_places() {
         assert!(codec::encode(&receipt).len() <= RECEIPT_BYTES_MAX);
     }
     let machine = MachineId::from_uuid(uuid::Uuid::max());
-    assert!(codec::encode(&Console { machine }).len() <= CONSOLE_BYTES_MAX);
+    let name = MachineName { home: SiteId::from_bytes([u8::MAX; 32]), machine };
+    assert!(codec::encode(&StreamHeader::Console { name }).len() <= STREAM_BYTES_MAX);
+    let id = BlobId::from_bytes([u8::MAX; 32]);
+    assert!(codec::encode(&StreamHeader::Blob { id }).len() <= STREAM_BYTES_MAX);
     let asked = WhichAddresses { machines: vec![machine; MACHINES_ASKED_MAX] };
     assert!(codec::encode(&asked).len() <= ADDRESSES_BYTES_MAX);
     let answer = Addresses { known: vec![(machine, [u8::MAX; 4]); MACHINES_ASKED_MAX] };
