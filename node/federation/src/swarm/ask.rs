@@ -24,7 +24,7 @@ pub(crate) type Reply = oneshot::Sender<Result<Vec<u8>, Error>>;
 /// A request of ours that is under way.
 pub(super) struct Asked {
     whom: Addressee,
-    peer: PeerId,
+    pub(super) peer: PeerId,
     /// The site of the node that was asked.
     site: SiteId,
     deadline: Instant,

@@ -178,10 +178,15 @@ impl Lines {
         self.iter().filter(|(_, line)| line.caller().site != site).map(|(id, _)| id).collect()
     }
 
-    /// The connections to a node that lead through a relay.
-    pub(super) fn relayed(&self, peer: PeerId) -> Vec<ConnectionId> {
-        let is_it = |line: &Line| line.peer == peer && address::is_relayed(&line.address);
-        self.iter().filter(|(_, line)| is_it(line)).map(|(id, _)| id).collect()
+    /// The connections through a relay to nodes that are connected directly as well.
+    pub(super) fn detours(&self) -> Vec<(ConnectionId, PeerId)> {
+        let is_direct = |line: &Line| !address::is_relayed(&line.address);
+        let direct: BTreeSet<PeerId> =
+            self.lines.values().filter(|line| is_direct(line)).map(|line| line.peer).collect();
+        self.iter()
+            .filter(|(_, line)| !is_direct(line) && direct.contains(&line.peer))
+            .map(|(connection, line)| (connection, line.peer))
+            .collect()
     }
 
     /// Whether a node is connected.

@@ -10,7 +10,7 @@ use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identify, relay};
 
-use super::task::Task;
+use super::task::{Owed, Task};
 use crate::dial::address;
 
 /// Relays at which a place is held: one may fail.
@@ -48,6 +48,20 @@ impl Task {
             }
             None => {
                 self.relays.known.remove(&peer_id);
+            }
+        }
+    }
+
+    /// Closes connections through a relay beside which there is a direct one: they are detours, and
+    /// have a limit. One on which a request may be under way is kept until that has been answered.
+    pub(super) fn end_detours(&mut self) {
+        for (connection, peer) in self.lines.detours() {
+            let asks = self.asked.values().any(|asked| asked.peer == peer);
+            let answers = self.at_hand(
+                |owed| matches!(owed, Owed::Answer { connection: on, .. } if *on == connection),
+            );
+            if !asks && answers == 0 {
+                self.expel(connection);
             }
         }
     }

@@ -24,7 +24,7 @@ use super::line::{Line, Lines};
 use super::relay::Relays;
 use crate::ask::Refused;
 use crate::codec::Frame;
-use crate::dial::{Dialer, address};
+use crate::dial::Dialer;
 use crate::gate;
 use crate::hello::{self, Greeted, Turned};
 use crate::meter::Meters;
@@ -268,13 +268,7 @@ impl Task {
         self.dialer.greeted(connection, greeted.caller);
         let since = self.admission.now();
         let heard = Instant::now();
-        let relayed =
-            if address::is_relayed(&address) { Vec::new() } else { self.lines.relayed(peer) };
         self.lines.insert(connection, Line { peer, greeted, address, since, rtt: None, heard });
-        // Beside a direct way, one through a relay would be a detour with a limit.
-        for detour in relayed {
-            self.expel(detour);
-        }
     }
 
     fn on_turned(&mut self, connection: ConnectionId, peer: PeerId, turned: Turned) {
@@ -434,6 +428,7 @@ impl Task {
             self.reserve();
         }
         self.end_silence();
+        self.end_detours();
         self.end_overdue();
         self.search();
         self.dial();
