@@ -15,11 +15,11 @@ use protocol::identity::{Claim, NodeCertificate, SecretKey, Signed, Statement};
 use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
 use protocol::market::book::Candidate;
 use protocol::market::{Advert, Book};
-use protocol::site::{Command, Site, Stamped};
+use protocol::peering::monitor::SiteView;
+use protocol::site::{Command, MACHINES_MAX, Site, Stamped};
 use protocol::time::Timestamp;
-use protocol::wire::v1::{
-    ADDRESSES_BYTES_MAX, Addresses, MACHINES_ASKED_MAX, NodeAnswer, NodeRequest, WhichAddresses,
-};
+use protocol::wire::v1::machine::{self, Answer, MACHINES_ASKED_MAX, Question};
+use protocol::wire::v1::{NodeAnswer, NodeRequest};
 use storage::Replica;
 use storage::replica::Progress;
 use tokio::sync::watch;
@@ -37,6 +37,32 @@ pub type Error = storage::replica::Error;
 /// How long a list waits for a peer's addresses, which are not worth more.
 const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
 
+/// A peer shows nothing of itself.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// It cannot be asked now, or refuses.
+    #[error("site {peer} does not answer")]
+    Unanswered {
+        /// The peer.
+        peer: SiteId,
+        /// Why.
+        #[source]
+        source: federation::ask::Error,
+    },
+    /// This site has no machine there.
+    #[error("site {peer} shows itself to those who have a machine there, and this site has none")]
+    Closed {
+        /// The peer.
+        peer: SiteId,
+    },
+    /// The answer is none.
+    #[error("site {peer} gives an answer that cannot be read")]
+    Unreadable {
+        /// The peer.
+        peer: SiteId,
+    },
+}
+
 /// What is known of the bus.
 #[derive(Clone, Debug)]
 pub struct Bus {
@@ -46,6 +72,9 @@ pub struct Bus {
     pub refusals: Vec<RefusalRecord>,
     /// What other sites say they have, and when it was heard.
     pub adverts: Vec<(SiteId, Advert, Timestamp)>,
+    /// Which sites have said two things under one number in their adverts: the two hashes that
+    /// they have signed.
+    pub contradictions: BTreeMap<SiteId, [[u8; 32]; 2]>,
 }
 
 /// This node's name and voice on the bus.
@@ -154,7 +183,11 @@ impl Desk {
                 |site| book.of(site).map(|(advert, heard)| (site, advert.body().clone(), heard));
             book.candidates().filter_map(|candidate| heard(candidate.site)).collect()
         });
-        Bus { peers, refusals, adverts }
+        let contradictions = self.with_book(|book| {
+            let proofs = book.equivocations();
+            proofs.map(|(site, (one, two))| (*site, [one.digest(), two.digest()])).collect()
+        });
+        Bus { peers, refusals, adverts, contradictions }
     }
 
     pub(crate) fn peers(&self) -> &Arc<dyn Peers> {
@@ -241,14 +274,52 @@ impl Desk {
     ) -> BTreeMap<MachineId, Ipv4Addr> {
         let asked = machines.into_iter().map(|(site, mut machines)| async move {
             machines.truncate(MACHINES_ASKED_MAX);
-            let question = codec::encode(&WhichAddresses { machines });
+            let question = codec::encode(&Question::Addresses { machines });
             let answer = self.inner.bus.ask(site, Channel::Machine, question);
             let answer = timeout(ADDRESSES_WAIT, answer).await.ok()?.ok()?;
-            codec::decode::<Addresses>(&answer, ADDRESSES_BYTES_MAX).ok()
+            match machine::answer(&answer).ok()? {
+                Answer::Addresses { known } => Some(known),
+                Answer::Site(_) | Answer::Closed => None,
+            }
         });
         let answers = futures::future::join_all(asked).await;
-        let known = answers.into_iter().flatten().flat_map(|answer| answer.known);
+        let known = answers.into_iter().flatten().flatten();
         known.map(|(machine, octets)| (machine, octets.into())).collect()
+    }
+
+    /// What a peer shows of itself: its capacity and prices, and this site's machines there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be asked now, or this site has no machine there.
+    pub async fn monitor(&self, peer: SiteId) -> Result<SiteView, MonitorError> {
+        let mut whole: Option<SiteView> = None;
+        loop {
+            let seen = whole.as_ref().map_or(&[][..], |view| &view.machines);
+            let after = seen.last().map(|it| it.machine);
+            let question = codec::encode(&Question::Site { after });
+            let asked = self.inner.bus.ask(peer, Channel::Machine, question).await;
+            let answer = asked.map_err(|source| MonitorError::Unanswered { peer, source })?;
+            let view = match machine::answer(&answer) {
+                Ok(Answer::Site(view)) => *view,
+                Ok(Answer::Closed) => return Err(MonitorError::Closed { peer }),
+                Ok(Answer::Addresses { .. }) | Err(_) => {
+                    return Err(MonitorError::Unreadable { peer });
+                }
+            };
+            // A peer that always has more, or tells of the same machines again, tells no more.
+            let news = view.machines.first().map(|it| it.machine) > after;
+            let known = whole.as_ref().map_or(0, |it| it.machines.len()) + view.machines.len();
+            let more = view.more && news && known < MACHINES_MAX;
+            match &mut whole {
+                None => whole = Some(view),
+                Some(whole) if news => whole.machines.extend(view.machines),
+                Some(_) => {}
+            }
+            if !more && let Some(whole) = whole {
+                return Ok(whole);
+            }
+        }
     }
 
     pub(crate) fn subnet(&self) -> Subnet {

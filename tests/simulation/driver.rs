@@ -19,8 +19,9 @@ use crate::member::{Flight, Reply};
 use crate::network::Payload;
 use crate::world::{Event, World};
 
-/// How long a signed message may be taken up; it is signed anew if it is still owed then.
-const STATEMENT_LIFETIME: Span = Span::from_secs(60);
+/// How long a signed message may be taken up: for ever, in a world of minutes. The same row is
+/// the same statement however often it is signed, or its receiver would hear two under one number.
+const STATEMENT_LIFETIME: Span = Span::from_secs(86_400);
 
 /// How long a new leader waits for adverts before it takes an empty book for an empty market, in
 /// milliseconds.
@@ -82,25 +83,15 @@ impl World {
 
     /// Signs what is owed. At times the envelope, which is not signed, comes to harm.
     fn delivery(&mut self, member: usize, peer: usize, dispatch: &Dispatch) -> Vec<u8> {
-        let now = self.now;
         let sender = &mut self.members[member];
-        let Some(leader) = sender.leader else { return Vec::new() };
-        let clock = sender.clock(leader, now);
         let mut messages = Vec::new();
-        for (number, message, _) in &dispatch.messages {
-            let signed = match sender.desk.signed.get(&(peer, *number)) {
-                Some((signed, until)) if clock < *until => signed.clone(),
-                _ => {
-                    let audience = Some(dispatch.peer);
-                    let time = (clock, STATEMENT_LIFETIME);
-                    let signed = sender.signer.sign(audience, *number, time, message.clone());
-                    // Half its life is left for the way and for a clock that is ahead.
-                    let until = clock + Span::from_secs(30);
-                    sender.desk.signed.insert((peer, *number), (signed.clone(), until));
-                    signed
-                }
-            };
-            messages.push(signed);
+        for (number, message, at) in &dispatch.messages {
+            let time = (*at, STATEMENT_LIFETIME);
+            let signed = &mut sender.desk.signed;
+            let known = signed.entry((peer, *number)).or_insert_with(|| {
+                sender.signer.sign(Some(dispatch.peer), *number, time, message.clone())
+            });
+            messages.push(known.clone());
         }
         if !self.calm && messages.len() > 1 && self.chance.once_in(15) {
             self.census.deliveries_gapped += 1;
@@ -123,7 +114,7 @@ impl World {
             Payload::Delivery(bytes) => self.take_delivery(from, to, &bytes),
             Payload::Receipt(receipt) => self.take_receipt(from, to, receipt),
             Payload::Advert(advert) => {
-                self.members[to].desk.book.note((*advert).clone(), clock);
+                self.members[to].desk.book.note((*advert).clone(), true, clock);
             }
         }
     }
@@ -176,6 +167,7 @@ impl World {
             | Outcome::Image(_)
             | Outcome::Key(_)
             | Outcome::Node(_)
+            | Outcome::Contradicted { .. }
             | Outcome::Refused(_) => return,
         };
         if let Receipt::Through(through) | Receipt::Gap(through) = receipt {

@@ -57,7 +57,7 @@ pub(crate) struct Desk {
     /// What is on its way to each peer.
     pub(crate) flights: BTreeMap<usize, Flight>,
     /// What it has signed, so that a repetition is the same bytes.
-    pub(crate) signed: BTreeMap<(usize, u64), (Signed<Message>, Timestamp)>,
+    pub(crate) signed: BTreeMap<(usize, u64), Signed<Message>>,
     /// When it last proposed to seek each machine.
     pub(crate) sought: BTreeMap<MachineId, u64>,
 }

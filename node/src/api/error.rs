@@ -85,6 +85,10 @@ pub enum Code {
     BadAddress,
     /// Machines stand in the way of removing a peer.
     PeerInUse,
+    /// The peer shows nothing to a site without a machine there.
+    NotMonitored,
+    /// The peer does not answer.
+    PeerAway,
     /// There is no such agreement.
     UnknownAgreement,
     /// The agreement cannot be renewed.
@@ -153,6 +157,8 @@ impl Code {
             Self::OwnSite => "own_site",
             Self::BadAddress => "bad_address",
             Self::PeerInUse => "peer_in_use",
+            Self::NotMonitored => "not_monitored",
+            Self::PeerAway => "peer_away",
             Self::UnknownAgreement => "unknown_agreement",
             Self::NotRenewable => "not_renewable",
             Self::Gap => "gap",
@@ -196,6 +202,7 @@ impl Code {
             | Self::ImageInUse
             | Self::HostInUse
             | Self::PeerInUse
+            | Self::NotMonitored
             | Self::NotRenewable
             | Self::MissingBlob
             | Self::LastVoter
@@ -214,9 +221,12 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy | Self::NotLeader | Self::NotCurrent | Self::Uncertain | Self::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::PeerAway
+            | Self::NotLeader
+            | Self::NotCurrent
+            | Self::Uncertain
+            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Full => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -345,6 +355,18 @@ impl From<blobs::Error> for Error {
             }
             blobs::Error::TooLong => Self::new(Code::TooLarge, error.to_string()),
         }
+    }
+}
+
+impl From<desk::MonitorError> for Error {
+    fn from(error: desk::MonitorError) -> Self {
+        let code = match &error {
+            desk::MonitorError::Closed { .. } => Code::NotMonitored,
+            desk::MonitorError::Unanswered { .. } | desk::MonitorError::Unreadable { .. } => {
+                Code::PeerAway
+            }
+        };
+        Self::new(code, chain(&error))
     }
 }
 

@@ -217,6 +217,7 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::ListPeers => get(peers::list),
         Id::AddPeer => post(peers::add),
         Id::SetPolicy => patch(peers::set_policy),
+        Id::MonitorPeer => get(peers::monitor),
         Id::UpdatePeer => post(peers::update),
         Id::RemovePeer => delete(peers::remove),
         Id::ListAgreements => get(agreements::list),

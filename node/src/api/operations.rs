@@ -19,6 +19,8 @@ pub enum Id {
     AddPeer,
     /// Change the policy towards a peer.
     SetPolicy,
+    /// What a peer shows of itself, and of this site's machines there.
+    MonitorPeer,
     /// Drain a peer, or trade with it again.
     UpdatePeer,
     /// Remove a peer.
@@ -139,12 +141,13 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 34] = [
+pub static OPERATIONS: [Operation; 35] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
     quick(Id::AddPeer, "AddPeer", M::POST, "/v1/peers", Operator),
     quick(Id::SetPolicy, "SetPolicy", M::PATCH, "/v1/peers/{id}/policy", Operator),
+    quick(Id::MonitorPeer, "MonitorPeer", M::GET, "/v1/peers/{id}/monitor", Operator),
     quick(Id::UpdatePeer, "UpdatePeer", M::POST, "/v1/peers/{id}/{verb}", Operator),
     quick(Id::RemovePeer, "RemovePeer", M::DELETE, "/v1/peers/{id}", Operator),
     quick(Id::InviteNode, "InviteNode", M::POST, "/v1/site/invitations", Operator),

@@ -12,9 +12,10 @@ use protocol::ids::SiteId;
 use protocol::market::Advert;
 use protocol::names::{Label, Malformed};
 use protocol::peering::Setting;
-use protocol::site::Site;
+use protocol::peering::monitor::MachineView;
 use protocol::site::command::{OperatorAsk, PeerEntry};
 use protocol::site::state::Peer;
+use protocol::site::{Refusal, Site};
 use protocol::time::Timestamp;
 use serde::Deserialize;
 
@@ -115,6 +116,35 @@ pub(super) async fn remove(
     propose::operator(&server, request, ask, &id).await
 }
 
+/// `MonitorPeer`
+pub(super) async fn monitor(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+) -> Result<Json<shapes::Monitored>, Error> {
+    let peer: SiteId = input::id(&id)?;
+    let desk = &server.desk;
+    if desk.read(|site| site.is_stranger(peer)) {
+        return Err((&Refusal::UnknownPeer { site: peer }).into());
+    }
+    let view = desk.monitor(peer).await?;
+    let name = |machine| desk.read(|site| site.machine(machine).map(|row| row.name.clone()));
+    let machine = |it: &MachineView| shapes::MonitoredMachine {
+        id: it.machine.to_string(),
+        name: name(it.machine),
+        state: it.state,
+        since: it.since.into(),
+        epoch: it.epoch.to_string(),
+        size: it.size.into(),
+    };
+    Ok(Json(shapes::Monitored {
+        free: view.free.into(),
+        largest: view.largest.into(),
+        tariff: view.tariff.into(),
+        factor: view.factor.to_string(),
+        machines: view.machines.iter().map(machine).collect(),
+    }))
+}
+
 fn settings(asked: &BTreeMap<String, String>) -> Result<Vec<Setting>, Error> {
     let read = |(name, value): (&String, &String)| Setting::read(name, value);
     let settings: Result<Vec<Setting>, _> = asked.iter().map(read).collect();
@@ -147,10 +177,29 @@ pub(super) fn peer_views(site: &Site, bus: &Bus) -> Vec<shapes::Peer> {
             tariff: advert.tariff.into(),
             heard: (*heard).into(),
         });
+        view.contradictions = contradictions(site, bus, id);
         view
     });
     let nameless = bus.peers.iter().filter(|peer| peer.site.is_none()).map(state_view);
     named.chain(nameless).collect()
+}
+
+/// Where a site has said two things under one number.
+fn contradictions(site: &Site, bus: &Bus, id: SiteId) -> Vec<shapes::Contradiction> {
+    let text = |digest: [u8; 32]| blake3::Hash::from_bytes(digest).to_string();
+    let messages = site.contradiction_of(id).map(|proof| shapes::Contradiction {
+        of: "messages".to_owned(),
+        number: Some(proof.second.statement().sequence),
+        at: Some(proof.at.into()),
+        digests: [&proof.first, &proof.second].map(|word| text(word.evidence().digest())),
+    });
+    let adverts = bus.contradictions.get(&id).map(|digests| shapes::Contradiction {
+        of: "adverts".to_owned(),
+        number: None,
+        at: None,
+        digests: digests.map(text),
+    });
+    messages.into_iter().chain(adverts).collect()
 }
 
 /// What the site itself knows of a peer.

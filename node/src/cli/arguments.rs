@@ -188,6 +188,11 @@ pub enum Peer {
         #[arg(value_name = "NAME=VALUE", required = true)]
         settings: Vec<Setting>,
     },
+    /// Show what it shows of itself, and of this site's machines there.
+    Monitor {
+        /// Its name or id.
+        peer: String,
+    },
     /// Place nothing new there, and have what it runs for this site placed elsewhere.
     Drain {
         /// Its name or id.

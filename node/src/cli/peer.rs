@@ -7,7 +7,7 @@ use super::arguments::{AddPeer, Peer};
 use super::client::Client;
 use super::error::Error;
 use super::find::find;
-use super::output::{Output, age, facts, since, table};
+use super::output::{Output, age, facts, short, since, table};
 use crate::api::shapes::peer as shapes;
 use crate::api::shapes::{Moment, Taken};
 
@@ -34,6 +34,11 @@ pub(super) async fn run(verb: Peer, client: &Client, output: &mut Output<'_>) ->
             let _: Taken = client.ask(Method::PATCH, &path, Some(&asked)).await?;
             let peer = one(peer.id.unwrap_or_default()).await?;
             output.say(&peer.policy, |_| policy(&peer))
+        }
+        Peer::Monitor { peer } => {
+            let path = format!("{}/monitor", path(&one(peer).await?));
+            let seen: shapes::Monitored = client.get(&path).await?;
+            output.say(&seen, |now| monitored(&seen, now))
         }
         Peer::Drain { peer } => {
             let peer = one(peer).await?;
@@ -152,6 +157,57 @@ pub(super) fn shown(peer: &shapes::Peer, now: Moment) -> String {
     text.push_str(&policy(peer));
     text.push('\n');
     text.push_str(&behaviour(peer));
+    if !peer.contradictions.is_empty() {
+        text.push('\n');
+        text.push_str(&contradictions(peer));
+    }
+    text
+}
+
+/// Where a peer has said two things under one number.
+fn contradictions(peer: &shapes::Peer) -> String {
+    table(
+        &["SAID TWO", "NUMBER", "AT", "FIRST", "SECOND"],
+        peer.contradictions.iter().map(|it| {
+            let [first, second] =
+                it.digests.each_ref().map(|digest| digest.chars().take(16).collect());
+            vec![
+                it.of.clone(),
+                it.number.map(|number| number.to_string()).unwrap_or_default(),
+                it.at.map(|at| at.to_string()).unwrap_or_default(),
+                first,
+                second,
+            ]
+        }),
+    )
+}
+
+/// What a peer shows of itself.
+pub(super) fn monitored(seen: &shapes::Monitored, now: Moment) -> String {
+    let tariff = &seen.tariff;
+    let mut text = facts(&[
+        ("for sale", seen.free.to_string()),
+        ("largest machine", seen.largest.to_string()),
+        ("vcpu", format!("{} {}/h", tariff.vcpu_hour, tariff.currency)),
+        ("memory", format!("{} {}/h for a GiB", tariff.memory_gib_hour, tariff.currency)),
+        ("disk", format!("{} {}/h for a GiB", tariff.disk_gib_hour, tariff.currency)),
+        ("we pay", format!("{} of it", seen.factor)),
+    ]);
+    text.push('\n');
+    text.push_str(&table(
+        &["MACHINE", "STATE", "SINCE", "AGE", "EPOCH", "SIZE", "ID"],
+        seen.machines.iter().map(|it| {
+            vec![
+                it.name.clone().unwrap_or_default(),
+                it.state.to_string(),
+                it.since.to_string(),
+                age(now, it.since),
+                it.epoch.clone(),
+                it.size.to_string(),
+                short(&it.id).to_owned(),
+            ]
+        }),
+    ));
     text
 }
 

@@ -4,6 +4,7 @@
 //! as [`Verified`], from the site at the other end of the
 //! connection, in the order of its numbers.
 
+mod adverts;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,12 @@ use federation::stream::Duplex;
 use federation::{Admission, Caller, Channel, Handler, Refusal, Verdict, ask};
 use protocol::agreement::Message;
 use protocol::codec;
-use protocol::identity::{NodeCertificate, Signed, Verified};
+use protocol::identity::{NodeCertificate, Verified};
 use protocol::ids::{MachineName, SiteId};
-use protocol::market::Advert;
-use protocol::market::book::Noted;
 use protocol::site::{self, Command, Outcome};
 use protocol::time::Timestamp;
-use protocol::wire::v1::{self, Addresses, Receipt, StreamHeader, WhichAddresses};
+use protocol::wire::v1::machine::{self, Answer, Question};
+use protocol::wire::v1::{self, Receipt, StreamHeader};
 use tokio::io::AsyncWriteExt as _;
 use tracing::{debug, warn};
 
@@ -65,6 +65,11 @@ impl Clerk {
         match desk.propose(Command::Receive { messages }).await {
             Ok(Outcome::Taken(through)) => Ok(Receipt::Through(through)),
             Ok(Outcome::Refused(site::Refusal::Gap { taken, .. })) => Ok(Receipt::Gap(taken)),
+            Ok(Outcome::Contradicted { number, .. }) => {
+                warn!(%from, number, "a peer says two things under one number");
+                let said = format!("message {number} was another one when it was taken up");
+                Err(ask::Refused::foul(said))
+            }
             Ok(Outcome::Refused(refusal)) => Err(ask::Refused::new(refusal.to_string())),
             Ok(_) => Ok(Receipt::Later),
             Err(fault) => {
@@ -86,19 +91,25 @@ impl Clerk {
         Ok(desk)
     }
 
-    /// Says under which addresses a home's machines are plugged in here.
-    async fn tell_addresses(&self, home: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
+    /// Tells a home of its machines here, while it has one.
+    async fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
         let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
-        let asked: WhichAddresses = codec::decode(body, v1::ADDRESSES_BYTES_MAX)
-            .map_err(|fault| ask::Refused::foul(chain(&fault)))?;
-        if asked.machines.len() > v1::MACHINES_ASKED_MAX {
-            return Err(ask::Refused::foul("a question about too many machines"));
-        }
+        let asked = machine::question(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
+        let after = match &asked {
+            Question::Site { after } => *after,
+            Question::Addresses { .. } => None,
+        };
+        let Some(view) = desk.read(|site| site.seen_by(home, after)) else {
+            return Ok(Answer::Closed);
+        };
+        let Question::Addresses { machines } = asked else {
+            return Ok(Answer::Site(Box::new(view)));
+        };
         let names: Vec<MachineName> =
-            asked.machines.into_iter().map(|machine| MachineName { home, machine }).collect();
+            machines.into_iter().map(|machine| MachineName { home, machine }).collect();
         let known = desk.site_addresses(&names).await.into_iter();
         let known = known.map(|(name, address)| (name.machine, address.octets())).collect();
-        Ok(codec::encode(&Addresses { known }))
+        Ok(Answer::Addresses { known })
     }
 }
 
@@ -130,7 +141,7 @@ impl Handler for Clerk {
     ) -> Result<Vec<u8>, ask::Refused> {
         match channel {
             Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
-            Channel::Machine => self.tell_addresses(from.site, &body).await,
+            Channel::Machine => Ok(codec::encode(&self.tell(from.site, &body).await?)),
             Channel::Site => {
                 let desk = self.inside(from)?;
                 let request = v1::node_request(&body);
@@ -145,31 +156,17 @@ impl Handler for Clerk {
     async fn gossip(&self, from: Caller, body: Vec<u8>) -> Verdict {
         let Some(desk) = self.desk.get() else { return Verdict::Ignore };
         let now = now();
-        let read = codec::decode_canonical::<Signed<Advert>>(&body, v1::ADVERT_BYTES_MAX);
-        let Ok(signed) = read else { return Verdict::Reject };
-        let advert = match signed.verify(desk.site(), now) {
+        let advert = match adverts::read(desk.site(), from.site, &body, now) {
             Ok(advert) => advert,
-            // Clocks differ, and gossip is slow: nobody is to blame.
-            Err(protocol::identity::Rejection::Expired { .. }) => return Verdict::Ignore,
-            Err(fault) => {
-                let (from, fault) = (from.site, chain(&fault));
-                warn!(%from, fault, "a peer passes on an advert that is not true");
-                return Verdict::Reject;
-            }
+            Err(verdict) => return verdict,
         };
         let issuer = advert.statement().issuer;
         if issuer == desk.site() {
             // The node that leads has said it; its fellows pass it on.
             return if from.site == issuer { Verdict::Accept } else { Verdict::Ignore };
         }
-        match desk.with_book(|book| book.note(advert, now)) {
-            Noted::New => Verdict::Accept,
-            Noted::Known | Noted::Refused => Verdict::Ignore,
-            Noted::Equivocation => {
-                warn!(%issuer, "a site says two things under one number");
-                Verdict::Ignore
-            }
-        }
+        let is_peer = desk.read(|site| !site.is_stranger(issuer));
+        desk.with_book(|book| adverts::note(book, from.site, advert, is_peer, now))
     }
 
     async fn console(&self, from: Caller, header: Vec<u8>, mut stream: Duplex) {

@@ -1,13 +1,16 @@
 //! Claims about deliveries: only what a peer has said itself, to this site, is taken up.
 
+use federation::Verdict;
 use protocol::agreement::Message;
 use protocol::codec;
 use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement};
 use protocol::ids::{HoldId, SiteId};
+use protocol::market::{Advert, Book, LIFETIME};
 use protocol::time::{Span, Timestamp};
+use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 use protocol::wire::v1::{DELIVERY_MESSAGES_MAX, Delivery};
 
-use super::verified;
+use super::{adverts, verified};
 use crate::observe::now;
 
 struct Party {
@@ -94,4 +97,82 @@ fn more_messages_than_a_delivery_has_are_refused() {
     let overfull = delivery(vec![one; DELIVERY_MESSAGES_MAX + 1]);
     assert!(verified(me.site, peer.site, &overfull).is_err());
     assert!(verified(me.site, peer.site, b"noise").is_err());
+}
+
+/// An advert of a party with this number and so much memory, that expires at a moment.
+fn advert(of: &Party, sequence: u64, memory: u64, expires_at: Timestamp) -> Vec<u8> {
+    let size = Size { vcpus: 1, memory: Mebibytes(memory), disk: Mebibytes(1) };
+    let price = Micros(1);
+    let tariff = Tariff {
+        currency: Currency::EUR,
+        vcpu_hour: price,
+        memory_gib_hour: price,
+        disk_gib_hour: price,
+    };
+    let statement = Statement {
+        issuer: of.site,
+        audience: None,
+        incarnation: 0,
+        sequence,
+        issued_at: now(),
+        expires_at,
+        body: Advert { free: size, largest: size, tariff },
+    };
+    codec::encode(&Signed::sign(&statement, &of.certificate, &of.key))
+}
+
+/// What becomes of an advert that `from` passes on.
+fn judged(book: &mut Book, from: &Party, body: &[u8]) -> Verdict {
+    let (me, now) = (party(1).site, now());
+    match adverts::read(me, from.site, body, now) {
+        Ok(advert) => adverts::note(book, from.site, advert, true, now),
+        Err(verdict) => verdict,
+    }
+}
+
+#[test]
+fn a_forged_advert_costs_who_passes_it_on() {
+    let (author, carrier) = (party(2), party(3));
+    let good = advert(&author, 1, 64, now() + LIFETIME);
+    for place in 0..good.len() {
+        let mut altered = good.clone();
+        altered[place] ^= 1;
+        let verdict = judged(&mut Book::default(), &carrier, &altered);
+        assert!(verdict != Verdict::Accept, "byte {place} was altered");
+    }
+    let mut book = Book::default();
+    assert_eq!(judged(&mut book, &carrier, b"noise"), Verdict::Reject);
+    let forged = Party { key: SecretKey::from_bytes(&[9; 32]), ..party(2) };
+    let forged = advert(&forged, 1, 64, now() + LIFETIME);
+    assert_eq!(judged(&mut book, &carrier, &forged), Verdict::Reject);
+    assert_eq!(judged(&mut book, &carrier, &good), Verdict::Accept);
+    assert_eq!(judged(&mut book, &carrier, &good), Verdict::Ignore, "a replay");
+}
+
+#[test]
+fn an_advert_that_no_clock_explains_costs_who_passes_it_on() {
+    let (author, carrier) = (party(2), party(3));
+    let mut book = Book::default();
+    let minute = Span::from_secs(60);
+    for (expires_at, verdict) in [
+        (now() - minute, Verdict::Ignore),
+        (now() - LIFETIME - minute, Verdict::Reject),
+        (now() + LIFETIME + LIFETIME + minute, Verdict::Ignore),
+        (now() + LIFETIME + LIFETIME + LIFETIME + minute, Verdict::Reject),
+    ] {
+        let body = advert(&author, 1, 64, expires_at);
+        assert_eq!(judged(&mut book, &carrier, &body), verdict, "{expires_at:?}");
+    }
+}
+
+#[test]
+fn a_contradiction_costs_its_author_and_not_who_has_heard_only_one_half() {
+    let (author, carrier) = (party(2), party(3));
+    let mut book = Book::default();
+    let expires = now() + LIFETIME;
+    let [one, other] = [64, 128].map(|memory| advert(&author, 1, memory, expires));
+    assert_eq!(judged(&mut book, &carrier, &one), Verdict::Accept);
+    assert_eq!(judged(&mut book, &carrier, &other), Verdict::Ignore);
+    assert_eq!(judged(&mut book, &author, &other), Verdict::Reject);
+    assert_eq!(book.equivocations().count(), 1);
 }

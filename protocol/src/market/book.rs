@@ -11,6 +11,10 @@ use crate::units::{Size, Tariff};
 /// The most sites that are remembered: an advert of 400 bytes for each makes 4 MB.
 pub const SITES_MAX: usize = 10_000;
 
+/// The most sites of which a proof is kept: an operator needs few of them, and forging sites is
+/// cheap.
+pub const PROOFS_MAX: usize = 64;
+
 /// What became of an advert that arrived.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Noted {
@@ -21,14 +25,17 @@ pub enum Noted {
     /// It contradicts another one of the same number: its site has said two things at once. Both
     /// are kept.
     Equivocation,
-    /// It is as long-lived as none may be, or there is no room for its site.
+    /// It is longer-lived than it may be by this node's clock, or there is no room for its site.
     Refused,
+    /// It is longer-lived than it may be by any clock that is near enough to take part.
+    Endless,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     advert: Verified<Advert>,
     heard: Timestamp,
+    is_peer: bool,
 }
 
 /// A site that may be asked for an offer.
@@ -52,10 +59,18 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes note of an advert.
-    pub fn note(&mut self, advert: Verified<Advert>, now: Timestamp) -> Noted {
+    /// Takes note of an advert; of a peer's, if `is_peer`. Where there is no room for a peer's,
+    /// a stranger's has to go: names are free, and whoever invents ten thousand of them must not
+    /// keep those out with whom there is trade.
+    ///
+    /// Clocks may differ by a lifetime. By this node's an honest advert lives for no more than
+    /// two, and what an honest node has passed on by its own for no more than three.
+    pub fn note(&mut self, advert: Verified<Advert>, is_peer: bool, now: Timestamp) -> Noted {
         let said = advert.statement();
         let site = said.issuer;
+        if said.expires_at > now + LIFETIME + LIFETIME + LIFETIME {
+            return Noted::Endless;
+        }
         if said.expires_at > now + LIFETIME + LIFETIME {
             return Noted::Refused;
         }
@@ -72,15 +87,29 @@ impl Book {
                         return Noted::Known;
                     }
                     let proof = (entry.advert.evidence().clone(), advert.evidence().clone());
-                    self.proofs.entry(site).or_insert(proof);
+                    if self.proofs.len() < PROOFS_MAX {
+                        self.proofs.entry(site).or_insert(proof);
+                    }
                     return Noted::Equivocation;
                 }
             }
-            None if self.entries.len() >= SITES_MAX => return Noted::Refused,
-            None => {}
+            None => {
+                if !self.has_room(is_peer) {
+                    return Noted::Refused;
+                }
+            }
         }
-        self.entries.insert(site, Entry { advert, heard: now });
+        self.entries.insert(site, Entry { advert, heard: now, is_peer });
         Noted::New
+    }
+
+    /// Whether there is room for one more site; for a peer, room is made.
+    fn has_room(&mut self, is_peer: bool) -> bool {
+        if self.entries.len() < SITES_MAX {
+            return true;
+        }
+        let stranger = self.entries.iter().find(|(_, entry)| !entry.is_peer).map(|(site, _)| *site);
+        is_peer && stranger.is_some_and(|site| self.entries.remove(&site).is_some())
     }
 
     /// Forgets adverts that have expired. An expiry further off than [`LIFETIME`] after the

@@ -78,12 +78,12 @@ fn said(
 #[test]
 fn a_newer_advert_takes_the_place_of_an_older_one() {
     let mut book = Book::default();
-    assert_eq!(book.note(said(1, 0, 5, LIFETIME, advert(4)), NOW), Noted::New);
-    assert_eq!(book.note(said(1, 0, 5, LIFETIME, advert(4)), NOW), Noted::Known);
-    assert_eq!(book.note(said(1, 0, 4, LIFETIME, advert(9)), NOW), Noted::Known);
-    assert_eq!(book.note(said(1, 0, 6, LIFETIME, advert(3)), NOW), Noted::New);
-    assert_eq!(book.note(said(1, 1, 1, LIFETIME, advert(2)), NOW), Noted::New);
-    assert_eq!(book.note(said(1, 0, 7, LIFETIME, advert(8)), NOW), Noted::Known);
+    assert_eq!(book.note(said(1, 0, 5, LIFETIME, advert(4)), true, NOW), Noted::New);
+    assert_eq!(book.note(said(1, 0, 5, LIFETIME, advert(4)), true, NOW), Noted::Known);
+    assert_eq!(book.note(said(1, 0, 4, LIFETIME, advert(9)), true, NOW), Noted::Known);
+    assert_eq!(book.note(said(1, 0, 6, LIFETIME, advert(3)), true, NOW), Noted::New);
+    assert_eq!(book.note(said(1, 1, 1, LIFETIME, advert(2)), true, NOW), Noted::New);
+    assert_eq!(book.note(said(1, 0, 7, LIFETIME, advert(8)), true, NOW), Noted::Known);
     let free: Vec<Size> = book.candidates().map(|candidate| candidate.free).collect();
     assert_eq!(free, [size(2)]);
 }
@@ -92,9 +92,9 @@ fn a_newer_advert_takes_the_place_of_an_older_one() {
 fn a_site_that_says_two_things_under_one_number_is_shown_with_both() {
     let mut book = Book::default();
     let (one, other) = (said(1, 0, 5, LIFETIME, advert(4)), said(1, 0, 5, LIFETIME, advert(9)));
-    book.note(one.clone(), NOW);
+    book.note(one.clone(), true, NOW);
     for _ in 0..2 {
-        assert_eq!(book.note(other.clone(), NOW), Noted::Equivocation);
+        assert_eq!(book.note(other.clone(), true, NOW), Noted::Equivocation);
     }
     let shown: Vec<_> = book.equivocations().collect();
     let proof = (one.evidence().clone(), other.evidence().clone());
@@ -106,8 +106,8 @@ fn a_site_that_says_two_things_under_one_number_is_shown_with_both() {
 fn an_advert_counts_until_it_expires_and_no_longer_than_its_lifetime() {
     let mut book = Book::default();
     let short = Span::from_secs(10);
-    book.note(said(1, 0, 1, short, advert(1)), NOW);
-    book.note(said(2, 0, 1, FURTHEST, advert(1)), NOW);
+    book.note(said(1, 0, 1, short, advert(1)), true, NOW);
+    book.note(said(2, 0, 1, FURTHEST, advert(1)), true, NOW);
     let count_at = |book: &Book, at| {
         let mut book = book.clone();
         book.expire(at);
@@ -123,18 +123,24 @@ fn an_advert_counts_until_it_expires_and_no_longer_than_its_lifetime() {
 fn an_advert_that_would_live_too_long_is_refused() {
     let mut book = Book::default();
     let long = off_by_one(FURTHEST, true);
-    assert_eq!(book.note(said(1, 0, 1, long, advert(1)), NOW), Noted::Refused);
+    assert_eq!(book.note(said(1, 0, 1, long, advert(1)), true, NOW), Noted::Refused);
+    let furthest = Span::from_millis(3 * LIFETIME.as_millis());
+    assert_eq!(book.note(said(1, 0, 1, furthest, advert(1)), true, NOW), Noted::Refused);
+    let endless = off_by_one(furthest, true);
+    assert_eq!(book.note(said(1, 0, 1, endless, advert(1)), true, NOW), Noted::Endless);
     assert_eq!(book.candidates().count(), 0);
 }
 
 #[test]
-fn a_full_book_takes_no_new_site_and_still_hears_the_old_ones() {
+fn a_full_book_takes_no_stranger_and_still_hears_the_old_ones_and_peers() {
     let mut book = Book::default();
     for site in 1..=u16::try_from(SITES_MAX).unwrap() {
-        assert_eq!(book.note(said(site, 0, 1, LIFETIME, advert(1)), NOW), Noted::New);
+        assert_eq!(book.note(said(site, 0, 1, LIFETIME, advert(1)), false, NOW), Noted::New);
     }
-    assert_eq!(book.note(said(60_000, 0, 1, LIFETIME, advert(1)), NOW), Noted::Refused);
-    assert_eq!(book.note(said(1, 0, 2, LIFETIME, advert(2)), NOW), Noted::New);
+    assert_eq!(book.note(said(60_000, 0, 1, LIFETIME, advert(1)), false, NOW), Noted::Refused);
+    assert_eq!(book.note(said(1, 0, 2, LIFETIME, advert(2)), true, NOW), Noted::New);
+    assert_eq!(book.note(said(60_000, 0, 1, LIFETIME, advert(1)), true, NOW), Noted::New);
+    assert_eq!(book.candidates().count(), SITES_MAX);
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //!     +----remove------+--> Leaving --nothing is left between the two--> Gone --add--> Open
 //! ```
 
+pub mod monitor;
 pub mod setting;
 #[cfg(test)]
 mod tests;

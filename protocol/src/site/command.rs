@@ -358,6 +358,14 @@ pub enum Outcome {
     Node(NodeId),
     /// The peer's messages are taken up, up to this number.
     Taken(u64),
+    /// Nothing is taken up: the peer has said something else under this number before. The proof
+    /// is kept.
+    Contradicted {
+        /// The peer.
+        site: SiteId,
+        /// The number.
+        number: u64,
+    },
     /// It cannot be done; nothing was changed.
     Refused(Refusal),
 }

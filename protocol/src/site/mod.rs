@@ -32,7 +32,7 @@ pub mod state;
 mod tests;
 
 use crate::agreement::Message;
-use crate::identity::PublicKey;
+use crate::identity::{PublicKey, Verified};
 use crate::ids::{
     CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NodeId, RequestId,
     ServiceId, SiteId, TenantId,
@@ -44,8 +44,8 @@ pub use command::{Command, Outcome, Refusal, Stamped};
 pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
-    Agreement, Guest, Hold, Host, Invitation, Key, Machine, Node, Owed, Peer, Profile, Registered,
-    Remains, Service, Tenant, Timer,
+    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Node, Owed, Peer,
+    Profile, Registered, Remains, Service, Tenant, Timer,
 };
 
 use occupancy::Occupancy;
@@ -72,6 +72,10 @@ pub const PEERS_MAX: usize = 512;
 /// The most messages owed to one peer before no further call is made to it: orders and reports
 /// must still find room, so this is no hard end, only the end of new business.
 pub const OUTBOX_MAX: usize = 1_000;
+
+/// How many of a peer's last messages are kept, to be compared with what comes again under their
+/// numbers: at the length of the longest, some hundred kilobytes for each peer.
+pub const HEARD_KEPT: u64 = 16;
 
 /// The most answered requests that are remembered, and for how long: a client that retries does
 /// so within minutes.
@@ -115,6 +119,9 @@ pub struct Site {
     struck: Table<PublicKey, Timestamp>,
     /// When something is to be done about an agreement as its provider.
     dues: Table<(Timestamp, HoldId), ()>,
+    /// What each peer has said lately.
+    heard: Table<(SiteId, u64), Verified<Message>>,
+    proofs: Table<SiteId, Contradiction>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -143,7 +150,9 @@ macro_rules! with_tables {
             remains,
             timers,
             struck,
-            dues
+            dues,
+            heard,
+            proofs
         )
     };
 }
@@ -171,6 +180,8 @@ impl Default for Site {
             timers: Table::new(18),
             struck: Table::new(19),
             dues: Table::new(20),
+            heard: Table::new(21),
+            proofs: Table::new(22),
             occupancy: Occupancy::default(),
         }
     }

@@ -187,6 +187,17 @@ impl Peer {
     }
 }
 
+/// Two things that a peer has said under one number, each with its signature.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// What was taken up.
+    pub first: Verified<Message>,
+    /// What came later, and was not.
+    pub second: Verified<Message>,
+    /// When it came.
+    pub at: Timestamp,
+}
+
 /// A message owed to a peer until the peer has acknowledged it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Owed {

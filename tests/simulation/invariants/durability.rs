@@ -26,6 +26,7 @@ impl World {
                     | Outcome::Key(_)
                     | Outcome::Node(_)
                     | Outcome::Taken(_)
+                    | Outcome::Contradicted { .. }
                     | Outcome::Refused(_) => false,
                 });
             if is_lost {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::machine::State;
 use protocol::peering::Standing;
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +73,59 @@ pub struct Peer {
     /// What it says that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advert: Option<Advert>,
+    /// Where it has said two things under one number.
+    #[serde(default)]
+    pub contradictions: Vec<Contradiction>,
     /// What has happened with it since the node started.
     pub counters: Counters,
+}
+
+/// Two things that a peer has said under one number. The site keeps both, each with its signature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contradiction {
+    /// Of what: messages or adverts.
+    pub of: String,
+    /// The number, of messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// When the second came, of messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
+    /// The two hashes that were signed.
+    pub digests: [String; 2],
+}
+
+/// A peer, as it shows itself to those who have a machine there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Monitored {
+    /// What it has for sale in all.
+    pub free: Size,
+    /// The largest machine that fits on one of its hosts.
+    pub largest: Size,
+    /// What it charges.
+    pub tariff: Tariff,
+    /// What of it this site pays.
+    pub factor: String,
+    /// This site's machines there.
+    pub machines: Vec<MonitoredMachine>,
+}
+
+/// A machine of this site, as its provider sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MonitoredMachine {
+    /// Its id.
+    pub id: String,
+    /// What its tenant calls it; none if this site knows nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when, by the provider's clock.
+    pub since: Moment,
+    /// Which start of it.
+    pub epoch: String,
+    /// What it takes.
+    pub size: Size,
 }
 
 /// What a peer says that it has.

@@ -1,9 +1,15 @@
 //! The numbered streams of messages to and from peers.
+//!
+//! A number is used once. The same message may come again, since receipts get lost; another one
+//! under a number that was taken up is a peer that says two things at once. Nothing of such a
+//! delivery is taken up, and both bodies are kept: each is signed, so together they are a proof
+//! that anybody can check.
 
 use std::collections::BTreeMap;
 
 use super::super::command::{Outcome, Refusal};
-use super::super::{Site, Turn};
+use super::super::state::Contradiction;
+use super::super::{HEARD_KEPT, Site, Turn};
 use crate::agreement::Message;
 use crate::identity::Verified;
 use crate::ids::SiteId;
@@ -17,6 +23,9 @@ impl Site {
         turn: &mut Turn,
     ) -> Result<Outcome, Refusal> {
         self.check_numbers(messages)?;
+        if let Some((first, second)) = self.contradiction(messages) {
+            return Ok(self.keep_proof(first, second, turn));
+        }
         let mut through = 0;
         for message in messages {
             let statement = message.statement();
@@ -31,6 +40,8 @@ impl Site {
             through = number;
             // It may have nothing left here about which to ask for a session.
             self.peer_back(from);
+            self.heard.insert((from, number), message.clone());
+            self.heard.remove(&(from, number.saturating_sub(HEARD_KEPT)));
             self.take_up(from, message, turn);
         }
         Ok(Outcome::Taken(through))
@@ -54,6 +65,41 @@ impl Site {
             *taken = number.max(*taken);
         }
         Ok(())
+    }
+
+    /// Two bodies under one number: one that is at hand, or that was taken up lately, and one of
+    /// these.
+    fn contradiction(
+        &self,
+        messages: &[Verified<Message>],
+    ) -> Option<(Verified<Message>, Verified<Message>)> {
+        let mut seen: BTreeMap<(SiteId, u64), &Verified<Message>> = BTreeMap::new();
+        messages.iter().find_map(|message| {
+            let statement = message.statement();
+            let key = (statement.issuer, statement.sequence);
+            let known = seen.get(&key).copied().or_else(|| self.heard.get(&key));
+            seen.insert(key, message);
+            let known = known.filter(|known| {
+                // The numbers of a site that was restored from a backup begin anew.
+                known.statement().incarnation == statement.incarnation
+                    && known.evidence().digest() != message.evidence().digest()
+            })?;
+            Some((known.clone(), message.clone()))
+        })
+    }
+
+    /// Keeps the first proof against a peer; more of them prove no more.
+    fn keep_proof(
+        &mut self,
+        first: Verified<Message>,
+        second: Verified<Message>,
+        turn: &Turn,
+    ) -> Outcome {
+        let (site, number) = (second.statement().issuer, second.statement().sequence);
+        if self.proofs.get(&site).is_none() {
+            self.proofs.insert(site, Contradiction { first, second, at: turn.now });
+        }
+        Outcome::Contradicted { site, number }
     }
 
     /// Strikes from the outbox what a peer has taken up.

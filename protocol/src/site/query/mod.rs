@@ -1,5 +1,6 @@
 //! What can be read of a site's state. Nothing here changes a row.
 
+mod monitored;
 mod planned;
 
 use std::collections::BTreeSet;
@@ -7,8 +8,8 @@ use std::collections::BTreeSet;
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Guest, Hold, Host, Invitation, Key, Machine, Node, Peer, Place, Profile, Registered,
-    Service, Tenant,
+    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Node, Peer, Place,
+    Profile, Registered, Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
 use crate::hull::Hull;
@@ -143,6 +144,12 @@ impl Site {
     #[must_use]
     pub fn peer(&self, site: SiteId) -> Option<&Peer> {
         self.peers.get(&site)
+    }
+
+    /// The proof that a peer has said two things under one number, if it has.
+    #[must_use]
+    pub fn contradiction_of(&self, peer: SiteId) -> Option<&Contradiction> {
+        self.proofs.get(&peer)
     }
 
     /// How many messages are owed to a peer.

@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 22] = [
     "profile",
     "hosts",
     "tenants",
@@ -84,6 +84,8 @@ const TABLES: [&str; 20] = [
     "timers",
     "struck",
     "dues",
+    "heard",
+    "proofs",
 ];
 
 #[test]
@@ -115,6 +117,12 @@ fn every_table_has_the_bytes_it_always_had() {
     world.settle();
     collect(&mut shown, &world);
     world.apply(ALPHA, Command::HostEnded { host: host(1) });
+    collect(&mut shown, &world);
+    let [one, other] = [1, 2].map(|number| {
+        let hold = HoldId::from_uuid(uuid::Uuid::from_u128(number));
+        world.says(BETA, GAMMA, 1, Message::Decline { hold }, world.now)
+    });
+    world.apply(GAMMA, Command::Receive { messages: vec![one, other] });
     collect(&mut shown, &world);
     let missing: Vec<_> =
         (1..).zip(TABLES).filter(|(table, _)| !shown.contains_key(table)).collect();

@@ -4,6 +4,7 @@ use super::*;
 use crate::agreement::{self, Call};
 use crate::hull::{Boot, Hull};
 use crate::ids::CallId;
+use crate::manifest::OnPartition;
 
 /// A world in which alpha owes beta two calls.
 fn calling() -> World {
@@ -48,6 +49,57 @@ fn nothing_of_a_delivery_with_a_gap_is_taken_up() {
     for messages in [vec![far.clone()], vec![call, far]] {
         assert_eq!(world.apply(BETA, Command::Receive { messages }), gap.clone());
         assert_eq!(holds(&world), 0);
+    }
+}
+
+/// A call of alpha's to beta for another machine than any other.
+fn other_call(world: &World, number: u128) -> Message {
+    let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number));
+    let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
+    let call = CallId::from_uuid(uuid::Uuid::from_u128(number));
+    let (image, on_partition) = (image().id(), OnPartition::Fence);
+    Message::Call(Box::new(Call { call, tenant: tenant(), hull, image, on_partition }))
+}
+
+#[test]
+fn two_bodies_under_one_number_are_proof_and_neither_counts_twice() {
+    let mut world = calling();
+    let site = world.parties[ALPHA].id;
+    let messages = world.owed(ALPHA, BETA);
+    world.apply(BETA, Command::Receive { messages: messages.clone() });
+    let before = world.parties[BETA].site.peer(site).cloned();
+    let other = world.says(ALPHA, BETA, 2, other_call(&world, 8), world.now);
+    let next = world.says(ALPHA, BETA, 3, other_call(&world, 9), world.now);
+    let outcome = world.apply(BETA, Command::Receive { messages: vec![other.clone(), next] });
+    assert_eq!(outcome, Outcome::Contradicted { site, number: 2 });
+    assert_eq!(world.parties[BETA].site.peer(site).cloned(), before, "nothing was taken up");
+    let proof = world.parties[BETA].site.contradiction_of(site).unwrap().clone();
+    assert_eq!((&proof.first, &proof.second), (&messages[1], &other));
+    let third = world.says(ALPHA, BETA, 2, other_call(&world, 10), world.now);
+    world.apply(BETA, Command::Receive { messages: vec![third] });
+    assert_eq!(world.parties[BETA].site.contradiction_of(site), Some(&proof), "the first is kept");
+    assert_eq!(world.apply(BETA, Command::Receive { messages }), Outcome::Taken(2));
+}
+
+#[test]
+fn two_bodies_under_one_number_in_one_delivery_are_proof() {
+    let mut world = calling();
+    let site = world.parties[ALPHA].id;
+    let [one, other] =
+        [7, 8].map(|it| world.says(ALPHA, BETA, 1, other_call(&world, it), world.now));
+    let outcome = world.apply(BETA, Command::Receive { messages: vec![one, other] });
+    assert_eq!(outcome, Outcome::Contradicted { site, number: 1 });
+    assert_eq!(holds(&world), 0);
+}
+
+#[test]
+fn what_is_kept_of_a_peers_words_is_bounded() {
+    let mut world = World::new(&[0, 0]);
+    for number in 1..=u64::from(u8::MAX) {
+        let body = Message::Decline { hold: HoldId::from_uuid(uuid::Uuid::from_u128(7)) };
+        let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
+        world.apply(BETA, Command::Receive { messages });
+        assert!(world.parties[BETA].site.heard.len() as u64 <= HEARD_KEPT);
     }
 }
 

@@ -6,6 +6,7 @@
 //! is held to can be shown without the rest of the batch.
 
 pub mod lease;
+pub mod machine;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::agreement::Message;
 use crate::codec;
 use crate::identity::Signed;
-use crate::ids::{BlobId, MachineId, MachineName};
+use crate::ids::{BlobId, MachineName};
 
 pub use crate::agreement::DELIVERY_MESSAGES_MAX;
 pub use nodes::{
@@ -65,27 +66,6 @@ pub enum StreamHeader {
         /// The file.
         id: BlobId,
     },
-}
-
-/// The most machines of one question about addresses.
-pub const MACHINES_ASKED_MAX: usize = 1_024;
-
-/// The most bytes of such a question and of its answer: ids of 17 bytes, addresses of 4.
-pub const ADDRESSES_BYTES_MAX: usize = 32 << 10;
-
-/// What a home asks a provider about its machines there, outside the stream: nothing is changed
-/// by it, and a machine that is not the asker's is as unknown as one that does not exist.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct WhichAddresses {
-    /// The machines, at home at the site that asks.
-    pub machines: Vec<MachineId>,
-}
-
-/// The answer: the addresses that are known.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Addresses {
-    /// Machine and IPv4 address.
-    pub known: Vec<(MachineId, [u8; 4])>,
 }
 
 /// Reads a delivery.

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
-use crate::ids::{NodeId, SiteId};
+use crate::ids::{MachineId, NodeId, SiteId};
 use crate::market::Advert;
+use crate::peering::monitor::MACHINES_SEEN_MAX;
 use crate::site::{Command, Outcome};
 use samples::{NOW, hex, longest_advert, longest_messages, messages, sign};
 
@@ -37,9 +38,8 @@ fn every_envelope_has_the_bytes_it_always_had() {
         ("Delivery", codec::encode(&Delivery { messages: vec![signed.clone(), signed] })),
         ("Console", codec::encode(&StreamHeader::Console { name })),
         ("Blob", codec::encode(&StreamHeader::Blob { id: BlobId::from_bytes([5; 32]) })),
-        ("WhichAddresses", codec::encode(&WhichAddresses { machines: vec![machine] })),
-        ("Addresses", codec::encode(&Addresses { known: vec![(machine, [10, 77, 1, 10])] })),
     ];
+    lines.extend(samples::questions());
     lines.extend(receipts.map(|receipt| ("Receipt", codec::encode(&receipt))));
     let text: String =
         lines.iter().map(|(name, bytes)| format!("{name}\n  {}\n", hex(bytes))).collect();
@@ -129,10 +129,23 @@ fn the_longest_answers_fit_their_places() {
     assert!(codec::encode(&StreamHeader::Console { name }).len() <= STREAM_BYTES_MAX);
     let id = BlobId::from_bytes([u8::MAX; 32]);
     assert!(codec::encode(&StreamHeader::Blob { id }).len() <= STREAM_BYTES_MAX);
-    let asked = WhichAddresses { machines: vec![machine; MACHINES_ASKED_MAX] };
-    assert!(codec::encode(&asked).len() <= ADDRESSES_BYTES_MAX);
-    let answer = Addresses { known: vec![(machine, [u8::MAX; 4]); MACHINES_ASKED_MAX] };
-    assert!(codec::encode(&answer).len() <= ADDRESSES_BYTES_MAX);
+    for many in [1, machine::MACHINES_ASKED_MAX + 1] {
+        let asked = machine::Question::Addresses { machines: vec![machine; many] };
+        let told = machine::Answer::Addresses { known: vec![(machine, [u8::MAX; 4]); many] };
+        let seen = machine::Answer::Site(Box::new(samples::longest_view(many)));
+        let fits = [
+            machine::question(&codec::encode(&asked)).is_ok(),
+            machine::answer(&codec::encode(&told)).is_ok(),
+            machine::answer(&codec::encode(&seen)).is_ok(),
+        ];
+        assert_eq!(fits, [many == 1; 3], "{many}");
+    }
+    let most = samples::longest_view(MACHINES_SEEN_MAX);
+    let seen = codec::encode(&machine::Answer::Site(Box::new(most)));
+    assert!(seen.len() <= machine::BYTES_MAX, "{} bytes", seen.len());
+    let asked =
+        machine::Question::Addresses { machines: vec![machine; machine::MACHINES_ASKED_MAX] };
+    assert!(codec::encode(&asked).len() <= machine::BYTES_MAX);
 }
 
 #[test]
@@ -222,6 +235,21 @@ proptest! {
                 let believed = message.clone().verify(samples::site(2), NOW);
                 prop_assert!(believed.is_err() || codec::encode(&message).len() <= bytes.len());
             }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_question_and_an_answer_about_machines_or_are_refused(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            prop::sample::select(samples::questions()).prop_flat_map(|(_, bytes)| almost(bytes)),
+        ],
+    ) {
+        if let Ok(machine::Question::Addresses { machines }) = machine::question(&bytes) {
+            prop_assert!(machines.len() <= machine::MACHINES_ASKED_MAX);
+        }
+        if let Ok(machine::Answer::Site(view)) = machine::answer(&bytes) {
+            prop_assert!(view.machines.len() <= MACHINES_SEEN_MAX);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
+use super::super::machine;
 use crate::agreement::{Acceptance, Call, Message, Refusal, Report, Terms};
+use crate::codec::encode;
 use crate::epoch::Epoch;
 use crate::hull::{Boot, COMMAND_LINE_MAX, Disk, Hull, Port};
 use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement};
@@ -11,8 +13,9 @@ use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
+use crate::peering::monitor::{MachineView, SiteView};
 use crate::time::{Span, Timestamp};
-use crate::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
+use crate::units::{Currency, Mebibytes, Micros, Permille, Price, Size, Tariff};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -195,4 +198,43 @@ pub(super) fn messages() -> Vec<(&'static str, Message)> {
 
 pub(super) fn longest_messages() -> Vec<(&'static str, Message)> {
     (0..).map_while(|variant| sample(variant, true)).collect()
+}
+
+/// Questions about machines and their answers, one of each.
+pub(super) fn questions() -> Vec<(&'static str, Vec<u8>)> {
+    let machine = MachineId::from_uuid(uuid(3));
+    let machines = vec![machine];
+    vec![
+        ("Question::Addresses", encode(&machine::Question::Addresses { machines })),
+        ("Question::Site", encode(&machine::Question::Site { after: Some(machine) })),
+        (
+            "Answer::Addresses",
+            encode(&machine::Answer::Addresses { known: vec![(machine, [10, 77, 1, 10])] }),
+        ),
+        ("Answer::Site", encode(&machine::Answer::Site(Box::new(view())))),
+        ("Answer::Closed", encode(&machine::Answer::Closed)),
+    ]
+}
+
+fn view() -> SiteView {
+    let Advert { free, largest, tariff } = advert();
+    let one = MachineView {
+        machine: MachineId::from_uuid(uuid(3)),
+        epoch: Epoch { home: 1, provider: 2 },
+        state: State::Active,
+        since: NOW,
+        size: hull().size(),
+    };
+    SiteView { machines: vec![one], more: false, free, largest, tariff, factor: Permille::ONE }
+}
+
+/// A view of so many machines, each at its longest.
+pub(super) fn longest_view(machines: usize) -> SiteView {
+    let (since, size) = (Timestamp::from_millis(u64::MAX), largest());
+    let epoch = Epoch { home: u64::MAX, provider: u64::MAX };
+    let machine = MachineId::from_uuid(Uuid::max());
+    let one = MachineView { machine, epoch, state: State::Destroyed, since, size };
+    let Advert { free, largest, tariff } = longest_advert().body;
+    let factor = Permille::MAX;
+    SiteView { machines: vec![one; machines], more: true, free, largest, tariff, factor }
 }

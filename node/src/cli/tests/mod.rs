@@ -1,5 +1,7 @@
 //! Claims about what people see: tables, errors, exit codes, the context's file.
 
+mod trade;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::http::StatusCode;
@@ -7,7 +9,6 @@ use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect;
 use protocol::machine::{Goal, State};
 use protocol::manifest::OnPartition;
-use protocol::peering::{Policy, Setting, Standing};
 use protocol::site::state::{Mode, Role};
 use protocol::time::Timestamp;
 
@@ -16,12 +17,10 @@ use super::context::{self, Context};
 use super::error::{Error, Exit};
 use super::find::find;
 use super::output::{Format, Output, age, facts};
-use super::{agreement, host, key, machine, peer, service, site};
-use crate::api::shapes::agreement as agreements;
+use super::{host, key, machine, peer, service, site};
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
-use crate::api::shapes::peer as peers;
 use crate::api::shapes::problem::{Fault, Problem};
 use crate::api::shapes::service::{Service, Stage, Summary};
 use crate::api::shapes::{Moment, Size, Tariff};
@@ -101,145 +100,6 @@ fn a_service_is_shown_with_its_machines() {
     "#]].assert_eq(&shown);
 }
 
-fn beta() -> peers::Peer {
-    let settings = Policy::OPEN.with(&[Setting::BuysFrom(false)]).settings();
-    let size = Size { vcpus: 4, memory_mib: 2_048, disk_mib: 10_240 };
-    peers::Peer {
-        id: Some("ab".repeat(32)),
-        name: Some("beta".to_owned()),
-        standing: Some(Standing::Open),
-        policy: settings.map(Setting::written).map(|(name, it)| (name.to_owned(), it)).into(),
-        account: peers::Account { machines: 2, hourly: "0.020000".to_owned() },
-        machines_there: 1,
-        addresses: vec!["/ip4/192.0.2.2/tcp/7401".to_owned()],
-        connected_since: Some(ago(7_300)),
-        round_trip_us: Some(1_250),
-        advert: Some(peers::Advert { free: size, largest: size, tariff: tariff(), heard: ago(3) }),
-        ..peers::Peer::default()
-    }
-}
-
-#[test]
-fn a_peer_is_shown_with_its_policy_and_what_it_has() {
-    expect![[r#"
-        name                beta
-        id                  abababababababababababababababababababababababababababababababab
-        standing            open
-        connected           2026-11-22 05:28:32Z (2h ago)
-        addresses           /ip4/192.0.2.2/tcp/7401
-        round trip          1250 us
-        last failure        -
-        its machines here   2, 0.020000/h in all
-        our machines there  1
-        messages owed       0
-        advertises          4 vCPU, 2 GiB, 10 GiB disk
-        largest machine     4 vCPU, 2 GiB, 10 GiB disk
-        advert heard        2026-11-22 07:30:09Z (3s ago)
-
-        sells-to      yes
-        price-factor  1.000
-        credit        none
-        largest       none
-        machines-max  none
-        term          30d
-        notice        10m
-        buys-from     no
-        price-max     none
-        preference    1.000
-
-        requests  0 in, 0 out, 0 put off
-        adverts   0 passed on, 0 refused
-        faults    0 refused, 0 oversize, 0 malformed, 0 foul
-    "#]]
-    .assert_eq(&peer::shown(&beta(), ago(0)));
-}
-
-fn agreement() -> agreements::Agreement {
-    let proposed = agreements::Proposed { price: "0.012000".to_owned(), until: ago(0) };
-    let evidence = |kind: &str, number| agreements::Evidence {
-        kind: kind.to_owned(),
-        number,
-        issued: ago(86_400),
-        digest: "ef".repeat(32),
-    };
-    agreements::Agreement {
-        id: "019aaa00-0000-7000-8000-0000000000aa".to_owned(),
-        side: agreements::Side::Home,
-        peer: "beta".to_owned(),
-        peer_id: "ab".repeat(32),
-        machine: "019aaa00-0000-7000-8000-0000000000bb".to_owned(),
-        name: Some("shop/web-1".to_owned()),
-        size: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
-        price: "0.010625".to_owned(),
-        currency: "EUR".to_owned(),
-        since: ago(86_400),
-        until: ago(0),
-        notice_s: 600,
-        proposed: Some(proposed),
-        termination: None,
-        ended: None,
-        evidence: vec![evidence("offer", 3), evidence("agreement", 4)],
-    }
-}
-
-#[test]
-fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
-    let terminated = agreements::Agreement {
-        side: agreements::Side::Provider,
-        name: None,
-        proposed: None,
-        termination: Some(agreements::Termination {
-            by_us: false,
-            at: ago(5),
-            reason: "an operator has ended the agreement".to_owned(),
-        }),
-        evidence: vec![],
-        ..agreement()
-    };
-    let told = [
-        agreement::listed(&[agreement(), terminated.clone()]),
-        agreement::shown(&agreement(), ago(0)),
-        agreement::shown(&terminated, ago(0)),
-    ];
-    expect![[r#"
-        ID            WE ARE    PEER  MACHINE       PRICE           UNTIL                 STATE
-        0000000000aa  home      beta  shop/web-1    0.010625 EUR/h  2026-11-22 07:30:12Z  renewal proposed
-        0000000000aa  provider  beta  0000000000bb  0.010625 EUR/h  2026-11-22 07:30:12Z  ends 2026-11-22 07:30:07Z
-
-        id        019aaa00-0000-7000-8000-0000000000aa
-        we are    home
-        peer      beta (abababababababababababababababababababababababababababababababab)
-        machine   019aaa00-0000-7000-8000-0000000000bb
-        name      shop/web-1
-        size      1 vCPU, 128 MiB, 64 MiB disk
-        price     0.010625 EUR/h
-        since     2026-11-21 07:30:12Z (1d ago)
-        until     2026-11-22 07:30:12Z
-        notice    600 s
-        state     renewal proposed
-        proposed  0.012000 EUR/h until 2026-11-22 07:30:12Z
-
-        SIGNED BY THEM  NUMBER  ISSUED                DIGEST
-        offer           3       2026-11-21 07:30:12Z  efefefefefefefef
-        agreement       4       2026-11-21 07:30:12Z  efefefefefefefef
-
-        id          019aaa00-0000-7000-8000-0000000000aa
-        we are      provider
-        peer        beta (abababababababababababababababababababababababababababababababab)
-        machine     019aaa00-0000-7000-8000-0000000000bb
-        name        -
-        size        1 vCPU, 128 MiB, 64 MiB disk
-        price       0.010625 EUR/h
-        since       2026-11-21 07:30:12Z (1d ago)
-        until       2026-11-22 07:30:12Z
-        notice      600 s
-        state       ends 2026-11-22 07:30:07Z
-        terminated  by them: an operator has ended the agreement
-
-        SIGNED BY THEM  NUMBER  ISSUED  DIGEST
-    "#]].assert_eq(&told.join("\n"));
-}
-
 #[test]
 fn lists_are_columns_that_awk_reads() {
     let key = Key {
@@ -251,7 +111,7 @@ fn lists_are_columns_that_awk_reads() {
     };
     let lists = [
         key::listed(&[key], ago(0)),
-        peer::listed(&[beta()], ago(0)),
+        peer::listed(&[trade::beta()], ago(0)),
         service::listed(&[shop(Stage::Running, vec![]).summary], ago(0)),
         machine::listed(&[], ago(0)),
     ];
@@ -527,6 +387,7 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir peer add ID --name n --address /a --address /b credit=5.00 sells-to=no",
         "reservoir peer policy n price-factor=1.2 term=7d",
         "reservoir peer drain n",
+        "reservoir peer monitor n",
         "reservoir peer rm n --drain",
         "reservoir agreement ls --all",
         "reservoir agreement terminate shop/web-1",
