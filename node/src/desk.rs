@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use crate::blobs::Blobs;
 use crate::console::{self, Consoles};
+use crate::lease::Leases;
 use crate::membership::Directory;
 use crate::membership::root::Root;
 use crate::observe::now;
@@ -113,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) consoles: Consoles,
     pub(crate) signer: Signer,
     pub(crate) subnet: Subnet,
+    pub(crate) leases: Leases,
 }
 
 /// A handle on a running node. It is cheap to clone.
@@ -202,6 +204,11 @@ impl Desk {
     #[must_use]
     pub fn blobs(&self) -> &Blobs {
         &self.inner.blobs
+    }
+
+    /// Until when guests may run, and whom this node lets run what.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.inner.leases
     }
 
     pub(crate) fn consoles(&self) -> &Consoles {

@@ -3,7 +3,8 @@
 //! Everything the node does follows from what `protocol` has decided and `storage` remembers. The
 //! [`driver`] owes the site's own next steps: what is owed to peers, deadlines, adverts. What
 //! peers ask is answered by [`perform`]. [`reconcile`] makes this node's host and its network what
-//! the state says. What only the leader can do is passed on to it by [`membership`]. [`api`] and [`cli`] are for people and their programs; [`console`] connects
+//! the state says, as long as it has a [`lease`]. What only the leader can do is passed on to it by
+//! [`membership`]. [`api`] and [`cli`] are for people and their programs; [`console`] connects
 //! them to a machine, wherever it runs.
 //!
 //! **Invariant.** No decision here outlives the call it is made in: a node that is killed at any
@@ -19,6 +20,7 @@ pub mod daemon;
 pub mod desk;
 pub mod driver;
 pub mod keys;
+pub mod lease;
 pub mod membership;
 pub mod observe;
 pub mod perform;

@@ -225,9 +225,28 @@ impl Testnet {
             .map(|name| place(name).with_context(|| format!("there is no host '{name}'")));
         let (host, first) = (host?, first?);
         self.sites[host].kill_node()?;
+        self.sites[host].kill_fence()?;
         self.sites[host].lose_node()?;
         self.sites[host].join(&self.sites[first])?;
         self.sites[host].start_node()
+    }
+
+    /// Kills a host's fence with SIGKILL. It stays dead until [`Testnet::start_fence`].
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it could not be killed.
+    pub fn kill_fence(&mut self, site: &str) -> Result<()> {
+        self.at_mut(site)?.kill_fence()
+    }
+
+    /// Starts a host's fence, unless it runs.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn start_fence(&mut self, site: &str) -> Result<()> {
+        self.at_mut(site)?.start_fence()
     }
 
     /// Kills a site's libvirtd with SIGKILL. It stays dead until [`Testnet::start_libvirtd`].

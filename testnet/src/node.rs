@@ -19,6 +19,9 @@ const GUEST_UIDS: usize = 1000;
 /// The first of them, above all that people and Debian's containers use.
 const GUEST_UIDS_FIRST: usize = 200_000;
 
+/// How long leases last here: longer than a node takes to start, and short enough to wait for.
+const LEASE_SECONDS: u32 = 10;
+
 /// The port of the bus; every site has it, since each has a network of its own.
 const BUS_PORT: u16 = 7401;
 
@@ -36,6 +39,8 @@ struct File<'a> {
     prices: Prices<'a>,
     host: Host<'a>,
     network: Network,
+    lease: Lease,
+    fence: Fence,
     peer: Vec<Peer<'a>>,
 }
 
@@ -74,6 +79,16 @@ struct Host<'a> {
 struct Network {
     bridge: String,
     subnet: String,
+}
+
+#[derive(Serialize)]
+struct Lease {
+    seconds: u32,
+}
+
+#[derive(Serialize)]
+struct Fence {
+    start: bool,
 }
 
 #[derive(Serialize)]
@@ -131,6 +146,9 @@ pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Resul
             bridge: format!("rsv-{}", place.name),
             subnet: format!("10.77.{}.0/24", number + 1),
         },
+        lease: Lease { seconds: LEASE_SECONDS },
+        // The testnet supervises it, as a service manager would.
+        fence: Fence { start: false },
         peer: (0..plan.sites.len())
             .filter(|&other| peers.contains(&plan.sites[other].name))
             .map(peer)
@@ -142,6 +160,11 @@ pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Resul
 /// What the node is started with.
 pub(crate) fn words<'a>(reservoir: &'a str, data: &'a str, file: &'a str) -> [&'a str; 7] {
     [reservoir, "node", "run", "--data", data, "--config", file]
+}
+
+/// What the fence is started with, which lies beside the node's program.
+pub(crate) fn fence_words<'a>(fence: &'a str, data: &'a str) -> [&'a str; 3] {
+    [fence, "--data", data]
 }
 
 /// Makes the site's keys, if it has none; answers its id.

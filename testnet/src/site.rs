@@ -30,6 +30,7 @@ pub(crate) struct Site {
     log_daemon: Daemon,
     libvirtd: Daemon,
     reservoir: Option<PathBuf>,
+    fence: Option<Daemon>,
     node: Option<Daemon>,
 }
 
@@ -57,6 +58,7 @@ impl Site {
             log_daemon,
             libvirtd,
             reservoir: reservoir.map(Path::to_path_buf),
+            fence: None,
             node: None,
         };
         if let Some(reservoir) = reservoir {
@@ -88,6 +90,10 @@ impl Site {
         let paths = [reservoir, &data, &file].map(|path| path.to_string_lossy());
         let words = node::words(&paths[0], &paths[1], &paths[2]);
         let logs = self.directory.join("log");
+        let fence = reservoir.with_file_name("reservoir-fence");
+        let fence = fence.to_string_lossy();
+        let watch = node::fence_words(&fence, &paths[1]);
+        self.fence = Some(Daemon::new(&self.directory.join("enter"), &watch, &logs));
         self.node = Some(Daemon::new(&self.directory.join("enter"), &words, &logs));
         Ok(())
     }
@@ -126,17 +132,30 @@ impl Site {
 
     /// Starts the node, and does not wait.
     pub(crate) fn launch_node(&mut self) -> Result<()> {
+        self.start_fence()?;
         self.node.as_mut().context("this testnet has no nodes")?.start(self.namespace.file())
     }
 
-    /// Starts the node, and waits until it answers.
+    /// Starts the node, and waits until it answers. Its host's fence is started before it.
     pub(crate) fn start_node(&mut self) -> Result<()> {
+        self.start_fence()?;
         let mut node = self.node.take().context("this testnet has no nodes")?;
         let started = node.start(self.namespace.file()).and_then(|()| {
             node.wait_for(START, || Ok(self.reservoir(&["site", "show"])?.status.success()))
         });
         self.node = Some(node);
         started
+    }
+
+    /// Starts the fence, unless it runs.
+    pub(crate) fn start_fence(&mut self) -> Result<()> {
+        let fence = self.fence.as_mut().context("this testnet has no nodes")?;
+        fence.start(self.namespace.file())
+    }
+
+    /// Kills the fence with SIGKILL.
+    pub(crate) fn kill_fence(&mut self) -> Result<()> {
+        self.fence.as_mut().context("this testnet has no nodes")?.kill()
     }
 
     /// Kills the node with SIGKILL.
@@ -151,14 +170,16 @@ impl Site {
 
     /// Kills all of the site's daemons.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        let daemons = [self.node.as_mut(), Some(&mut self.libvirtd), Some(&mut self.log_daemon)];
-        daemons.into_iter().flatten().try_for_each(Daemon::kill)
+        let ours = [self.node.as_mut(), self.fence.as_mut()];
+        let daemons = ours.into_iter().chain([&mut self.libvirtd, &mut self.log_daemon].map(Some));
+        daemons.flatten().try_for_each(Daemon::kill)
     }
 
     /// Starts again what should run and does not.
     pub(crate) fn tend(&mut self) -> Result<()> {
-        let daemons = [Some(&mut self.log_daemon), Some(&mut self.libvirtd), self.node.as_mut()];
-        daemons.into_iter().flatten().try_for_each(|daemon| daemon.tend(self.namespace.file()))
+        let ours = [self.fence.as_mut(), self.node.as_mut()];
+        let daemons = [&mut self.log_daemon, &mut self.libvirtd].map(Some).into_iter().chain(ours);
+        daemons.flatten().try_for_each(|daemon| daemon.tend(self.namespace.file()))
     }
 
     /// The process ids of virtlogd, libvirtd and the node, as far as they run.

@@ -8,6 +8,7 @@
 mod bad_input;
 mod console;
 mod kills;
+mod lease;
 mod main_job;
 mod membership;
 mod sites;

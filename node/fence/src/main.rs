@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let ready = |refused: &[&'static str]| {
         say(&format!("watches over {}", data.display()));
         for what in refused {
-            say(&format!("the kernel refuses {what}: run it as root"));
+            say(&format!("the kernel refuses {what}: see that it runs with all of root's rights"));
         }
     };
     let Err(error) = fence::watch(data, ready);

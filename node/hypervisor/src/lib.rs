@@ -91,6 +91,8 @@ pub enum Operation {
     Probe,
     /// List guests.
     List,
+    /// Find the process that runs a guest.
+    Locate,
     /// Make a guest with its processors stopped.
     Prepare,
     /// Start its processors.
@@ -112,6 +114,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Probe => "probe",
             Self::List => "list",
+            Self::Locate => "locate",
             Self::Prepare => "prepare",
             Self::Resume => "resume",
             Self::Pause => "pause",
@@ -143,6 +146,15 @@ pub trait Hypervisor: fmt::Debug + Send + Sync {
     ///
     /// The hypervisor cannot be reached, or gives up on a guest.
     async fn guests(&self) -> Result<Vec<Guest>, Error>;
+
+    /// The id of the process that runs the guest, which outlives whoever made it; none if the
+    /// guest has none and ends with this program. The id may have changed hands by the time it is
+    /// used: whoever takes hold of the process asks again afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The guest is absent or of another epoch, or its process is not known.
+    async fn process(&self, name: MachineName, epoch: Epoch) -> Result<Option<i32>, Error>;
 
     /// Makes the guest with its processors stopped. A guest with the same tag is success,
     /// whatever it does.

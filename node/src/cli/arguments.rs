@@ -41,6 +41,12 @@ pub enum Noun {
     /// The node that runs on this machine.
     #[command(subcommand)]
     Node(Node),
+    /// Watch over the guests of a node on this machine, and stop those whose lease has ended.
+    Fence {
+        /// The node's directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
     /// The site in use.
     #[command(subcommand)]
     Site(Site),

@@ -63,6 +63,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The fence's program cannot be run.
+    #[error("the fence cannot be run: 'reservoir-fence' has to lie beside this program")]
+    Fence(#[source] io::Error),
     /// Arguments do not go together.
     #[error("{0}; see --help")]
     Usage(&'static str),
@@ -207,6 +210,7 @@ impl Error {
             | Self::Config(_)
             | Self::Keys(_)
             | Self::Join(_)
+            | Self::Fence(_)
             | Self::Daemon(_) => Exit::Failed,
         }
     }

@@ -1,8 +1,8 @@
 //! The command line: `reservoir NOUN VERB`.
 //!
 //! It has no power of its own: what it does, it asks of a site's REST interface with the key in
-//! its [`context`], as any other program would. Only `node run` and `site init` work on this
-//! machine itself.
+//! its [`context`], as any other program would. Only `node run`, `fence` and `site init` work
+//! on this machine itself.
 
 pub mod arguments;
 pub mod client;
@@ -12,6 +12,7 @@ pub mod output;
 
 mod agreement;
 mod console;
+mod fence;
 mod find;
 mod follow;
 mod host;
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
 async fn run(noun: Noun, output: &mut Output<'_>) -> Result<(), Error> {
     match noun {
         Noun::Node(verb) => node::run(verb, output).await,
+        Noun::Fence { data } => fence::run(&data),
         Noun::Site(verb) => site::run(verb, output).await,
         Noun::Agreement(verb) => agreement::run(verb, &connect()?, output).await,
         Noun::Peer(verb) => peer::run(verb, &connect()?, output).await,

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use fabric::{BridgeName, Subnet};
 use protocol::ids::SiteId;
+use protocol::lease::Timing;
 use protocol::names::Label;
+use protocol::time::Span;
 use protocol::units::{Currency, Mebibytes, Tariff};
 use serde::Deserialize;
 
@@ -74,6 +76,10 @@ pub struct File {
     pub host: HostFile,
     /// The host's network.
     pub network: NetworkFile,
+    /// How long leases last.
+    pub lease: LeaseFile,
+    /// What stops guests when their leases end.
+    pub fence: FenceFile,
     /// How much the node says.
     pub log: LogFile,
 }
@@ -193,6 +199,32 @@ impl Default for NetworkFile {
     }
 }
 
+/// `[lease]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseFile {
+    seconds: u64,
+}
+
+impl Default for LeaseFile {
+    fn default() -> Self {
+        Self { seconds: Timing::DURATION.as_millis() / 1_000 }
+    }
+}
+
+/// `[fence]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FenceFile {
+    start: bool,
+}
+
+impl Default for FenceFile {
+    fn default() -> Self {
+        Self { start: true }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -228,6 +260,10 @@ pub struct Config {
     pub bridge: BridgeName,
     /// The addresses on it.
     pub subnet: Subnet,
+    /// How leases are counted that this site grants.
+    pub lease: Timing,
+    /// Whether the node starts a fence if none is alive.
+    pub starts_fence: bool,
     /// Which events are logged.
     pub log_filter: String,
     /// Whether they are logged as JSON.
@@ -341,10 +377,27 @@ pub fn check(file: File) -> Result<Config, Error> {
         host,
         bridge: parse("network.bridge", &file.network.bridge, str::parse)?,
         subnet: parse("network.subnet", &file.network.subnet, str::parse)?,
+        lease: lease(&file.lease)?,
+        starts_fence: file.fence.start,
         log_filter: file.log.filter,
         log_json: file.log.json,
     })
 }
+
+fn lease(file: &LeaseFile) -> Result<Timing, Error> {
+    let duration = Span::from_secs(file.seconds);
+    let timing = Timing::lasting(duration);
+    if timing.duration == duration {
+        return Ok(timing);
+    }
+    let (key, value) = ("lease.seconds", file.seconds.to_string());
+    Err(Error::Value { key, value, source: Box::new(LeaseBounds) })
+}
+
+/// A duration is out of bounds.
+#[derive(Debug, thiserror::Error)]
+#[error("a lease lasts between {} and {}", Timing::DURATION_MIN, Timing::DURATION_MAX)]
+struct LeaseBounds;
 
 fn peers(files: Vec<PeerFile>) -> Result<Vec<Peer>, Error> {
     let mut peers: Vec<Peer> = Vec::new();

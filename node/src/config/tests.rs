@@ -57,6 +57,8 @@ fn the_example_names_every_key() {
         "guest_uids",
         "bridge",
         "subnet",
+        "seconds",
+        "start",
         "filter",
         "json",
     ];

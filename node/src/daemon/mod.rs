@@ -27,6 +27,7 @@ use crate::console::Consoles;
 use crate::desk::{self, Desk, Inner, Signer};
 use crate::driver;
 use crate::keys::{self, Keys};
+use crate::lease::{self, Fencing, Leases};
 use crate::membership::links;
 use crate::membership::root::Root;
 use crate::membership::transport::BusTransport;
@@ -69,6 +70,9 @@ pub enum Error {
     /// The directory for images cannot be used.
     #[error("the directory for images cannot be used")]
     Blobs(#[source] blobs::Error),
+    /// The deadlines of guests cannot be written.
+    #[error("the deadlines of guests cannot be kept")]
+    Fence(#[source] fence::Error),
     /// The REST interface cannot be started.
     #[error("the REST interface cannot be started")]
     Api(#[source] api::Error),
@@ -95,6 +99,8 @@ pub struct Parts {
     pub fabric: Arc<dyn Fabric>,
     /// Starts the bus.
     pub bus: Arc<dyn StartBus>,
+    /// Who stops the hypervisor's guests when their leases end.
+    pub fencing: Fencing,
 }
 
 impl std::fmt::Debug for Parts {
@@ -170,6 +176,7 @@ impl Parts {
             hypervisor: Arc::new(libvirt),
             fabric: Arc::new(fabric::Linux::new(data.join("network"))),
             bus: Arc::new(RealBus::default()),
+            fencing: if config.starts_fence { Fencing::Started } else { Fencing::Awaited },
         })
     }
 }
@@ -299,6 +306,8 @@ pub async fn start(
     let configure = begin::configure(&config, &keys);
     let listener = api::listen(&config).await.map_err(Error::Api)?;
     let carrier = carrier(data, &config)?;
+    let leases = Leases::new(keys.host(), config.lease, data, parts.fencing);
+    let leases = leases.map_err(Error::Fence)?;
     let clerk = Clerk::new();
     let Bus { peers: bus, listening } = begin::start_bus(&config, &keys, &parts, &clerk).await?;
     let (directory, beginning) = begin::neighbours(&keys);
@@ -316,6 +325,7 @@ pub async fn start(
         consoles: Consoles::new(hypervisor, carrier.clone()),
         signer: signer(&keys),
         subnet: config.subnet,
+        leases: leases.clone(),
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);
@@ -342,9 +352,13 @@ pub async fn start(
         carrier,
     };
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());
+    let holder = lease::host::run(desk.clone(), leases.clone(), closes.clone());
+    let grantor = lease::leader::run(desk.clone(), leases, closes.clone());
     let tasks = vec![
         tokio::spawn(links::run(desk.clone(), contact, beginning, closes.clone())),
         tokio::spawn(begin::once_known(desk.clone(), closes.clone(), host)),
+        tokio::spawn(holder),
+        tokio::spawn(grantor),
         tokio::spawn(driver::run(desk.clone(), configure, closes)),
     ];
     info!(

@@ -9,6 +9,7 @@ use protocol::wire::v1::{self, NodeAnswer, NodeFault, NodeRequest};
 use tracing::{debug, warn};
 
 use crate::desk::{Desk, Error};
+use crate::lease::leader;
 use crate::observe::chain;
 
 impl Desk {
@@ -46,6 +47,14 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
             let machines = machines.into_iter().take(v1::machine::MACHINES_ASKED_MAX);
             let address = |name| Some((name, desk.host_address(name)?.octets()));
             Ok(NodeAnswer::Addresses(machines.filter_map(address).collect()))
+        }
+        NodeRequest::RenewHost(asked) => {
+            let renewal = leader::renew_host(desk, desk.leases(), asked).await;
+            Ok(NodeAnswer::HostRenewed(renewal))
+        }
+        NodeRequest::RenewSession { provider, asked } => {
+            let renewal = leader::renew_session(desk, desk.leases(), provider, &asked).await;
+            Ok(NodeAnswer::SessionRenewed(renewal))
         }
         NodeRequest::Certify { node } => {
             return desk.certify_here(node).await.map_or_else(NodeAnswer::Fault, |certificate| {

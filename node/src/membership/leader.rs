@@ -186,7 +186,7 @@ impl Desk {
     }
 
     /// Who leads, if it is another node.
-    fn leader_elsewhere(&self) -> Result<Option<NodeId>, Error> {
+    pub(crate) fn leader_elsewhere(&self) -> Result<Option<NodeId>, Error> {
         let now = *self.watch().borrow();
         match now.leader {
             _ if !now.running => Err(Error::Closed),
@@ -197,7 +197,11 @@ impl Desk {
     }
 
     /// Asks the leader, until it answers or another one leads.
-    async fn ask_leader(&self, leader: NodeId, request: &NodeRequest) -> Result<NodeAnswer, Error> {
+    pub(crate) async fn ask_leader(
+        &self,
+        leader: NodeId,
+        request: &NodeRequest,
+    ) -> Result<NodeAnswer, Error> {
         let mut progress = self.watch();
         let replaced = progress.wait_for(|now| now.leader != Some(leader));
         tokio::select! {

@@ -91,6 +91,14 @@ impl Clerk {
         Ok(desk)
     }
 
+    /// Says which of this site's machines a provider may go on running.
+    async fn renew_session(&self, from: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
+        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let asked =
+            v1::lease::renew_session(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
+        Ok(codec::encode(&desk.renew_session(from, asked).await))
+    }
+
     /// Tells a home of its machines here, while it has one.
     async fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
         let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
@@ -149,7 +157,7 @@ impl Handler for Clerk {
                 Ok(codec::encode(&membership::answer::answer(desk, request).await))
             }
             Channel::Raft => Ok(self.inside(from)?.replica().receive(&body).await),
-            Channel::Session => Err(ask::Refused::new("nothing is served on this channel")),
+            Channel::Session => self.renew_session(from.site, &body).await,
         }
     }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use fabric::{HostName, Lease, Wanted};
+use fence::Target;
 use futures::StreamExt as _;
-use hypervisor::{Guest, Power, Tag};
+use hypervisor::{Guest, Hypervisor, Power, Tag};
 use protocol::epoch::Epoch;
 use protocol::ids::{HostId, MachineName};
 use protocol::machine::guest::{Phase, Progress, Seen};
@@ -18,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::Tools;
 use crate::desk::Desk;
+use crate::lease::Watched;
 use crate::membership::files::{self, Brought};
 use crate::observe::chain;
 
@@ -70,9 +72,9 @@ impl Guests {
         Self { desk, host, tools, minds: BTreeMap::new(), strays: Vec::new() }
     }
 
-    /// Takes one step for each guest that needs one. Says whether there may be more to do at
-    /// once.
-    pub(super) async fn look(&mut self) -> bool {
+    /// Takes one step for each guest that needs one, if the host may act. Says whether there may be
+    /// more to do at once.
+    pub(super) async fn look(&mut self, may_act: bool) -> bool {
         let assignments = self.desk.read(|site| site.assignments(self.host));
         self.converge_network(&assignments).await;
         let present = match self.tools.hypervisor.guests().await {
@@ -83,6 +85,10 @@ impl Guests {
             }
         };
         self.name_strays(&assignments, &present);
+        self.watch(&assignments, &present).await;
+        if !may_act {
+            return false;
+        }
         self.minds.retain(|name, _| assignments.iter().any(|it| it.name == *name));
         let now = Instant::now();
         let due: Vec<(Assignment, Action)> = assignments
@@ -132,8 +138,38 @@ impl Guests {
         let overdue = mind.asked_first.is_some_and(|at| now >= at + SHUTDOWN_GRACE);
         let saved = self.tools.carrier.memory(name).exists();
         let action = host::next(&assignment.progress, Found { process, saved, overdue });
+        if action == Action::Resume && !self.desk.leases().may_run(name) {
+            // Its lease has been asked for.
+            return None;
+        }
         let patient = mind.asked_last.is_some_and(|at| now < at + SHUTDOWN_AGAIN);
         (action != Action::Shutdown || !patient).then_some(action)
+    }
+
+    /// Sees to it that each guest here is stopped when its lease ends. What is left of a machine that
+    /// was placed elsewhere is not watched over: it keeps the deadline it had.
+    async fn watch(&self, assignments: &[Assignment], present: &[Guest]) {
+        let leases = self.desk.leases();
+        leases.retain(|name| present.iter().any(|guest| guest.tag.name == name));
+        for Assignment { name, slot, progress, .. } in assignments {
+            let (name, epoch) = (*name, progress.epoch);
+            let here = self
+                .desk
+                .read(|site| site.guest(name).is_some_and(|guest| guest.lodging.host == self.host));
+            let guest = present.iter().find(|it| it.tag.name == name && it.tag.epoch == epoch);
+            let Some(guest) = guest.filter(|_| here) else { continue };
+            let running = running(guest.power) == Some(true);
+            let watched = Watched { slot: *slot, epoch, running };
+            if leases.watches(name, &watched) {
+                continue;
+            }
+            match process(&*self.tools.hypervisor, name, epoch).await {
+                Ok(target) => leases.watch(name, watched, target),
+                Err(fault) => {
+                    debug!(machine = %name, fault = chain(&fault), "a guest's process is not known");
+                }
+            }
+        }
     }
 
     /// Tells the site what was seen, and remembers what was tried.
@@ -208,6 +244,19 @@ impl Guests {
             self.strays = strays;
         }
     }
+}
+
+/// Takes hold of a guest's process; none if it ends with this program. That it is the guest's, and
+/// not one that has got its id since, is what asking twice tells.
+async fn process(
+    hypervisor: &dyn Hypervisor,
+    name: MachineName,
+    epoch: Epoch,
+) -> Result<Option<Target>, hypervisor::Error> {
+    let Some(pid) = hypervisor.process(name, epoch).await? else { return Ok(None) };
+    let target = Target::of(pid);
+    let again = hypervisor.process(name, epoch).await?;
+    target.filter(|_| again == Some(pid)).map(Some).ok_or(hypervisor::Error::Absent { name })
 }
 
 /// Whether a guest's processors run; none if that cannot be said now.

@@ -1,7 +1,8 @@
 //! Making this node's host what the site's state says, again and again.
 //!
 //! Each look asks first for a state that is not behind what the site has committed, so that a
-//! node that was restarted and replays the past touches nothing. Then it compares: every guest
+//! node that was restarted and replays the past touches nothing, and for a lease (see
+//! [`crate::lease`]): without one it begins, changes and ends nothing. Then it compares: every guest
 //! that should be here with what the hypervisor has, one step each (see
 //! [`protocol::machine::host`]), and tells the site what is new. What it cannot do now, because
 //! libvirtd is gone or a peer of the state is silent, it does at a later look.
@@ -73,7 +74,8 @@ pub async fn run(
             match desk.current().await {
                 Ok(()) => {
                     watcher.look().await;
-                    moved = guests.look().await;
+                    let applied = progress.borrow().applied;
+                    moved = guests.look(desk.leases().may_act(applied)).await;
                 }
                 Err(fault) => debug!(fault = chain(&fault), "the host waits for the site"),
             }

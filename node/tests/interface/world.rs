@@ -16,6 +16,7 @@ use reservoir::cli::context::Context;
 use reservoir::config::{self, Config};
 use reservoir::daemon::{self, Bus, Parts, StartBus};
 use reservoir::keys::Keys;
+use reservoir::lease::Fencing;
 use reservoir::membership::join;
 use reservoir::membership::token::Token;
 use reservoir::perform::Clerk;
@@ -129,6 +130,7 @@ impl World {
             hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
             fabric: Arc::new(fabric::Fake::new()),
             bus: Arc::new(Wire { network: network.clone(), address }),
+            fencing: Fencing::Unneeded,
         };
         let running =
             daemon::start(data.path(), config, keys, parts).await.expect("the node starts");

@@ -82,7 +82,13 @@ impl<S: Ord + Copy> Grantor<S> {
         Ok(self.timing.duration)
     }
 
-    /// When the lease was last answered in this term.
+    /// Begins to count for a lease that has just come to be: whoever is to hold it gets as long as
+    /// anybody to ask for it.
+    pub fn expect(&mut self, subject: S, now: Moment) {
+        self.answered.entry(subject).or_insert(now);
+    }
+
+    /// When the lease was last answered in this term, or came to be.
     #[must_use]
     pub fn answered(&self, subject: S) -> Option<Moment> {
         self.answered.get(&subject).copied()

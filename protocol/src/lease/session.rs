@@ -44,6 +44,13 @@ impl Session {
         holder.remaining(now).filter(|_| *of == epoch)
     }
 
+    /// Until when a guest may run in this epoch of its home's, if it ever might.
+    #[must_use]
+    pub fn until(&self, name: MachineName, epoch: u64) -> Option<Moment> {
+        let (of, holder) = self.held.get(&name)?;
+        holder.until().filter(|_| *of == epoch)
+    }
+
     /// Forgets guests that are gone.
     pub fn retain(&mut self, present: impl Fn(MachineName) -> bool) {
         self.held.retain(|name, _| present(*name));

@@ -279,6 +279,11 @@ impl Hypervisor for Fake {
         })
     }
 
+    /// Its guests are no processes.
+    async fn process(&self, name: MachineName, epoch: Epoch) -> Result<Option<i32>, Error> {
+        self.call(Operation::Locate, |state| state.guest(name, epoch).map(|_| None))
+    }
+
     async fn prepare(&self, hull: &Hull, backend: &Backend, tag: &Tag) -> Result<(), Error> {
         check(hull, backend, tag)?;
         self.call(Operation::Prepare, |state| {

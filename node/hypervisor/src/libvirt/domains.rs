@@ -1,6 +1,8 @@
 //! Looking at domains, and the calls that start, stop and end them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fs, io};
 
 use protocol::epoch::Epoch;
 use protocol::hull::libvirt_uuid;
@@ -63,6 +65,21 @@ fn look(domain: &Domain) -> Result<Option<Guest>, virt::error::Error> {
     let Some(tag) = metadata::read(&description).filter(ours) else { return Ok(None) };
     let (state, reason) = domain.get_state()?;
     Ok(power::of(state, reason).map(|power| Guest { tag, power }))
+}
+
+/// The process of a guest, as libvirtd has noted it: no call of libvirt's tells.
+pub(super) fn process(
+    call: &Call,
+    name: MachineName,
+    epoch: Epoch,
+    file: PathBuf,
+) -> Result<i32, Error> {
+    let live = call.connect()?;
+    call.find_in(&live, name, epoch)?.ok_or(Error::Absent { name })?;
+    let read = fs::read_to_string(&file).and_then(|text| {
+        text.trim().parse().map_err(|_| io::Error::other("it does not name a process"))
+    });
+    read.map_err(|source| Error::File { path: file, source })
 }
 
 pub(super) fn prepare(call: &Call, tag: &Tag, description: &str) -> Result<(), Error> {

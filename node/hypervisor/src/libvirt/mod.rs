@@ -52,6 +52,8 @@ pub struct Libvirt {
     connection: Arc<Connection>,
     machines: Arc<Machines>,
     disks: PathBuf,
+    /// Where libvirtd keeps what it knows of running guests.
+    run: PathBuf,
     accelerator: Accelerator,
     calls: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
@@ -86,6 +88,7 @@ impl Libvirt {
             connection: Arc::new(Connection::new(uri)),
             machines: Arc::default(),
             disks: disks.to_owned(),
+            run: run_directory(uri),
             accelerator,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
@@ -99,7 +102,7 @@ impl Libvirt {
         work: impl FnOnce(&Call) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (places, limit) = match operation {
-            Operation::Probe | Operation::List => (&self.calls, LOOK_LIMIT),
+            Operation::Probe | Operation::List | Operation::Locate => (&self.calls, LOOK_LIMIT),
             Operation::Prepare
             | Operation::Resume
             | Operation::Pause
@@ -142,6 +145,13 @@ impl Hypervisor for Libvirt {
 
     async fn guests(&self) -> Result<Vec<Guest>, Error> {
         self.call(Operation::List, domains::guests).await
+    }
+
+    async fn process(&self, name: MachineName, epoch: Epoch) -> Result<Option<i32>, Error> {
+        let file = self.run.join("qemu").join(format!("{}.pid", render::domain_name(name)));
+        self.call(Operation::Locate, move |call| domains::process(call, name, epoch, file))
+            .await
+            .map(Some)
     }
 
     async fn prepare(&self, hull: &Hull, backend: &Backend, tag: &Tag) -> Result<(), Error> {
@@ -208,4 +218,12 @@ fn free_space(directory: &Path) -> Result<Mebibytes, Error> {
     let room = rustix::fs::statvfs(directory)
         .map_err(|error| Error::File { path: directory.to_owned(), source: error.into() })?;
     Ok(Mebibytes(room.f_bavail.saturating_mul(room.f_frsize) >> 20))
+}
+
+/// The directory in which libvirtd has its sockets and its notes on running guests.
+fn run_directory(uri: &str) -> PathBuf {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    let socket = query.split('&').find_map(|parameter| parameter.strip_prefix("socket="));
+    let directory = socket.map(Path::new).and_then(Path::parent);
+    directory.unwrap_or_else(|| Path::new("/run/libvirt")).to_owned()
 }

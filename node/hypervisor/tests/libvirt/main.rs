@@ -57,6 +57,25 @@ async fn a_second_prepare_starts_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_process_of_a_guest_is_found() -> Result<()> {
+    let ground = Ground::start().await?;
+    let machine = Machine::new(&ground, 1).await?;
+    machine.prepare(FIRST).await?;
+    // The ground has process ids of its own, and the guest has one on either side.
+    let [outer] = ground.guest_pids()?[..] else { anyhow::bail!("one guest was made") };
+    let status = fs::read_to_string(format!("/proc/{outer}/status"))?;
+    let ids = status.lines().find(|line| line.starts_with("NSpid:")).context("it has ids")?;
+    let inner: i32 = ids.split_whitespace().last().context("it has an id")?.parse()?;
+    assert_eq!(ground.libvirt.process(machine.name(), FIRST).await?, Some(inner));
+    let other = ground.libvirt.process(machine.name(), SECOND).await;
+    ensure!(matches!(other, Err(Error::OtherEpoch { .. })), "{other:?}");
+    ground.libvirt.destroy(machine.name(), FIRST).await?;
+    let absent = ground.libvirt.process(machine.name(), FIRST).await;
+    ensure!(matches!(absent, Err(Error::Absent { .. })), "{absent:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn another_epoch_is_refused_and_changes_nothing() -> Result<()> {
     let ground = Ground::start().await?;
     let machine = Machine::new(&ground, 1).await?;

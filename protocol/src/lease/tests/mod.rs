@@ -82,6 +82,15 @@ fn a_lease_may_be_held_until_the_wait_after_the_last_answer_is_over() {
 }
 
 #[test]
+fn a_lease_that_has_come_to_be_is_waited_for() {
+    let mut grantor = Grantor::new(Timing::default(), 1, at(0));
+    grantor.expect(1, at(100));
+    grantor.expect(1, at(150));
+    assert!(!grantor.end(1, at(161)));
+    assert!(grantor.end(1, at(162)), "it is waited for once");
+}
+
+#[test]
 fn a_new_leader_waits_from_its_election_for_every_lease() {
     let mut grantor = Grantor::new(Timing::default(), 1, at(100));
     assert!(!grantor.end(1, at(161)));

@@ -6,6 +6,7 @@ mod catalogue;
 mod chance;
 mod deploying;
 mod leading;
+mod leased;
 mod membership;
 mod monitoring;
 mod peering;

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
+use crate::epoch::Epoch;
 use crate::ids::{HostId, MachineId, MachineName};
-use crate::site::GUESTS_MAX;
 use crate::time::Span;
 
 /// The most machines of one exchange about a session; a provider that runs more of one home's
@@ -16,11 +16,6 @@ pub const SESSION_MACHINES_MAX: usize = 1_024;
 
 /// The most bytes of such a question and of its answer: an id has 17 bytes and an epoch 9.
 pub const SESSION_BYTES_MAX: usize = 32 << 10;
-
-/// The most bytes of a host's question, and of the answer: a guest in it has 67 bytes.
-pub const HOST_QUESTION_BYTES_MAX: usize = 64;
-/// See [`HOST_QUESTION_BYTES_MAX`].
-pub const HOST_ANSWER_BYTES_MAX: usize = 768 << 10;
 
 /// A provider to a home: may these machines of yours go on running here?
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -60,10 +55,10 @@ pub enum HostRenewal {
     Granted {
         /// How far its node's state has to be before it acts.
         applied: u64,
-        /// How long the site's own machines may run there.
-        own: Term,
-        /// How long machines of other homes may. What is not named may not.
-        foreign: Vec<Foreign>,
+        /// For how long it may begin, change and end what is assigned to it.
+        duration: Span,
+        /// How long each guest may run. What is not named may not, or not longer than was said.
+        guests: Vec<Leased>,
     },
     /// It may not.
     Refused(Refusal),
@@ -72,21 +67,21 @@ pub enum HostRenewal {
 /// How long something may run, from the moment at which it was asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum Term {
-    /// Without end: nobody but this very node could place it elsewhere.
+    /// Without end: nobody places it elsewhere.
     Endless,
     /// For so long.
     For(Span),
 }
 
-/// How long a machine of another home may run.
+/// How long a guest may run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Foreign {
+pub struct Leased {
     /// The machine.
     pub name: MachineName,
-    /// In which epoch of its home's.
-    pub epoch: u64,
-    /// For how long: not longer than what remains of the session with its home.
-    pub remaining: Span,
+    /// Which start of it.
+    pub epoch: Epoch,
+    /// For how long: a machine of another home not longer than what remains of the session.
+    pub term: Term,
 }
 
 /// Why a host gets no lease.
@@ -126,19 +121,6 @@ pub fn session_renewal(bytes: &[u8]) -> Result<SessionRenewal, codec::Error> {
     let answer: SessionRenewal = codec::decode(bytes, SESSION_BYTES_MAX)?;
     if let SessionRenewal::Renewed { machines, .. } = &answer {
         within(machines.len(), SESSION_MACHINES_MAX)?;
-    }
-    Ok(answer)
-}
-
-/// Reads a leader's answer to a host.
-///
-/// # Errors
-///
-/// If the bytes are none, or name more guests than a site has.
-pub fn host_renewal(bytes: &[u8]) -> Result<HostRenewal, codec::Error> {
-    let answer: HostRenewal = codec::decode(bytes, HOST_ANSWER_BYTES_MAX)?;
-    if let HostRenewal::Granted { foreign, .. } = &answer {
-        within(foreign.len(), GUESTS_MAX)?;
     }
     Ok(answer)
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::identity::NodeCertificate;
-use crate::ids::{MachineName, NodeId};
+use crate::ids::{MachineName, NodeId, SiteId};
 use crate::site::{Command, Outcome};
+use crate::wire::v1::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
 
 /// The most bytes of a request or an answer: a command of 1 MiB, the most that fits into the log,
 /// with what is around it.
@@ -44,6 +45,15 @@ pub enum NodeRequest {
         /// The machines.
         machines: Vec<MachineName>,
     },
+    /// May a host run what is assigned to it?
+    RenewHost(RenewHost),
+    /// What another site asks about a session; any node of this one hears it.
+    RenewSession {
+        /// The provider that asks.
+        provider: SiteId,
+        /// What it asks.
+        asked: RenewSession,
+    },
 }
 
 /// What the other answers.
@@ -75,6 +85,10 @@ pub enum NodeAnswer {
     Fault(NodeFault),
     /// The addresses that are known.
     Addresses(Vec<(MachineName, [u8; 4])>),
+    /// What the host may do.
+    HostRenewed(HostRenewal),
+    /// What the provider may go on running.
+    SessionRenewed(SessionRenewal),
 }
 
 /// Why a node does not do what another asks.

@@ -1,15 +1,16 @@
 //! Claims about what crosses the network: each shape has the bytes it has always had, the longest
 //! fits its place, and bytes from anyone are read or refused.
 
-mod lease;
+mod leases;
 mod samples;
 
 use expect_test::expect_file;
 use proptest::prelude::*;
 
+use super::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
 use super::*;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
-use crate::ids::{MachineId, NodeId, SiteId};
+use crate::ids::{HostId, MachineId, NodeId, SiteId};
 use crate::market::Advert;
 use crate::peering::monitor::MACHINES_SEEN_MAX;
 use crate::site::{Command, Outcome};
@@ -60,6 +61,14 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeRequest::HasRoot,
         NodeRequest::Certify { node },
         NodeRequest::Addresses { machines: vec![name] },
+        NodeRequest::RenewHost(RenewHost {
+            host: HostId::from_uuid(uuid::Uuid::from_u128(4)),
+            fence: Some(7),
+        }),
+        NodeRequest::RenewSession {
+            provider: samples::site(2),
+            asked: RenewSession { machines: Vec::new() },
+        },
     ];
     let member = Member { node, votes: true, lag: Some(7) };
     let answers = [
@@ -70,6 +79,8 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeAnswer::Done,
         NodeAnswer::HasRoot(true),
         NodeAnswer::Certificate(Box::new(samples::certificate(1))),
+        NodeAnswer::HostRenewed(HostRenewal::Refused(lease::Refusal::NoFence)),
+        NodeAnswer::SessionRenewed(SessionRenewal::Later),
         NodeAnswer::Fault(NodeFault::NotLeader { leader: Some(node) }),
         NodeAnswer::Fault(NodeFault::Later),
         NodeAnswer::Fault(NodeFault::Uncertain),

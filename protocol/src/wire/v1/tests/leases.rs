@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::super::lease::*;
+use super::super::{NodeAnswer, NodeRequest, node_answer, node_request};
 use super::almost;
 use super::samples::{hex, site};
 use crate::codec;
+use crate::epoch::Epoch;
 use crate::ids::{HostId, MachineId, MachineName};
 use crate::site::GUESTS_MAX;
 use crate::time::Span;
@@ -16,21 +18,24 @@ const fn machine(number: u128) -> MachineId {
     MachineId::from_uuid(Uuid::from_u128(number))
 }
 
-fn granted(foreign: usize, longest: bool) -> HostRenewal {
+fn granted(guests: usize, longest: bool) -> HostRenewal {
     let number = if longest { u64::MAX } else { 3 };
-    let span = Span::from_millis(if longest { u64::MAX } else { 9_500 });
+    let duration = Span::from_millis(if longest { u64::MAX } else { 9_500 });
     let name = MachineName { home: site(2), machine: machine(3) };
-    let guest = Foreign { name, epoch: number, remaining: span };
-    HostRenewal::Granted { applied: number, own: Term::For(span), foreign: vec![guest; foreign] }
+    let epoch = Epoch { home: number, provider: number };
+    let guest = Leased { name, epoch, term: Term::For(duration) };
+    HostRenewal::Granted { applied: number, duration, guests: vec![guest; guests] }
 }
 
 #[test]
 fn every_question_about_a_lease_has_the_bytes_it_always_had() {
     let host = HostId::from_uuid(Uuid::from_u128(4));
     let machines = vec![(machine(3), 2), (machine(4), 300)];
-    let endless = HostRenewal::Granted { applied: 300, own: Term::Endless, foreign: Vec::new() };
-    let refused = HostRenewal::Refused;
     let duration = Span::from_secs(60);
+    let name = MachineName { home: site(2), machine: machine(3) };
+    let guest = Leased { name, epoch: Epoch { home: 1, provider: 2 }, term: Term::Endless };
+    let endless = HostRenewal::Granted { applied: 300, duration, guests: vec![guest] };
+    let refused = HostRenewal::Refused;
     let lines = [
         ("RenewSession", codec::encode(&RenewSession { machines })),
         (
@@ -64,10 +69,10 @@ fn the_longest_questions_about_leases_fit_their_places() {
     };
     assert_eq!(session_renewal(&codec::encode(&renewed)).unwrap(), renewed);
     let host = HostId::from_uuid(Uuid::max());
-    let question = RenewHost { host, fence: Some(u64::MAX) };
-    assert!(codec::encode(&question).len() <= HOST_QUESTION_BYTES_MAX);
-    let answer = granted(GUESTS_MAX, true);
-    assert_eq!(host_renewal(&codec::encode(&answer)).unwrap(), answer);
+    let question = NodeRequest::RenewHost(RenewHost { host, fence: Some(u64::MAX) });
+    assert!(node_request(&codec::encode(&question)).is_ok());
+    let answer = NodeAnswer::HostRenewed(granted(GUESTS_MAX, true));
+    assert!(node_answer(&codec::encode(&answer)).is_ok());
 }
 
 #[test]
@@ -80,7 +85,6 @@ fn more_machines_than_one_exchange_may_have_are_refused() {
     let machines = vec![machine(1); SESSION_MACHINES_MAX + 1];
     let renewed = SessionRenewal::Renewed { duration: Span::default(), machines };
     assert!(too_long(session_renewal(&codec::encode(&renewed)).map(drop)));
-    assert!(too_long(host_renewal(&codec::encode(&granted(GUESTS_MAX + 1, false))).map(drop)));
 }
 
 proptest! {
@@ -88,12 +92,12 @@ proptest! {
     fn any_bytes_are_about_a_lease_or_are_refused(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..300),
-            almost(codec::encode(&granted(3, false))),
+            almost(codec::encode(&NodeAnswer::HostRenewed(granted(3, false)))),
             almost(codec::encode(&RenewSession { machines: vec![(machine(1), 1); 3] })),
         ],
     ) {
         let _ = renew_session(&bytes);
         let _ = session_renewal(&bytes);
-        let _ = host_renewal(&bytes);
+        let _ = node_answer(&bytes);
     }
 }
