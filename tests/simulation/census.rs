@@ -99,6 +99,8 @@ census! {
     partitions,
     /// Sites that lost their leader.
     leaders_lost,
+    /// Nodes that did not reach the others of their site for a while.
+    nodes_cut_off,
     /// Proposals that were lost with it.
     proposals_lost,
     /// Proposals that survived it without their proposer learning of it.
@@ -115,6 +117,20 @@ census! {
     hypervisors_lost,
     /// Looks of a host that had to wait for its node to catch up.
     hosts_behind,
+    /// Leases granted to hosts.
+    leases_granted,
+    /// Sessions granted to providers.
+    sessions_granted,
+    /// Hosts whose lease had ended.
+    hosts_ended,
+    /// Providers whose session had ended.
+    peers_ended,
+    /// Guests that the fence stopped.
+    guests_fenced,
+    /// Guests that went on after that.
+    guests_thawed,
+    /// Machines that providers gave back because they had lost what ran them.
+    machines_given_back,
     /// Steps of a hypervisor that failed.
     steps_failed,
     /// Guests that ended by themselves.

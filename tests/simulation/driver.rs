@@ -37,6 +37,9 @@ impl World {
         if self.send_what_is_owed(member) | self.seek_places(member) {
             pause = 500;
         }
+        if self.look_after_leases(member) {
+            pause = pause.min(1_000);
+        }
         let deadline = self.members[member].state().and_then(protocol::site::Site::next_deadline);
         if let Some(deadline) = deadline {
             if deadline <= clock {
@@ -113,6 +116,12 @@ impl World {
         match payload {
             Payload::Delivery(bytes) => self.take_delivery(from, to, &bytes),
             Payload::Receipt(receipt) => self.take_receipt(from, to, receipt),
+            Payload::RenewSession { number, machines } => {
+                self.provider_asks((from, to), number, machines);
+            }
+            Payload::SessionRenewal { number, renewal } => {
+                self.session_granted((from, to), number, &renewal);
+            }
             Payload::Advert(advert) => {
                 self.members[to].desk.book.note((*advert).clone(), true, clock);
             }
@@ -232,7 +241,7 @@ impl World {
     }
 
     /// Hands something to the network.
-    fn send(&mut self, from: usize, to: usize, payload: &Payload) {
+    pub(crate) fn send(&mut self, from: usize, to: usize, payload: &Payload) {
         for (number, delay) in self.network.carry((from, to), &mut self.chance, &mut self.census) {
             let payload = payload.clone();
             self.schedule(self.now + delay, Event::Arrive { from, to, number, payload });
@@ -269,11 +278,11 @@ impl World {
                     census.terminations += 1;
                     census.renewals_declined += u64::from(*reason == Reason::TooDear);
                 }
+                Message::Lost { .. } => census.machines_given_back += 1,
                 Message::Consent { .. }
                 | Message::Accept(_)
                 | Message::Order { .. }
-                | Message::Report(_)
-                | Message::Lost { .. } => {}
+                | Message::Report(_) => {}
             }
         }
     }

@@ -10,7 +10,7 @@ impl World {
             return;
         }
         let member = self.chance.index(self.members.len());
-        match self.chance.below(10) {
+        match self.chance.below(12) {
             0 | 1 => {
                 self.census.partitions += 1;
                 self.network.cut(self.members.len(), &mut self.chance);
@@ -42,6 +42,10 @@ impl World {
                 let node = self.members[member].hosts[host].node;
                 self.crash(member, node);
             }
+            7..=9 => {
+                let replica = self.chance.index(self.members[member].replicas.len());
+                self.cut_off(member, replica);
+            }
             _ => self.end_a_guest(member),
         }
         let sites = u64::try_from(self.members.len()).expect("a world has few sites");
@@ -71,25 +75,55 @@ impl World {
     /// takes to restart it: one node of three at a time.
     pub(crate) fn crash(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
-        if site.replicas.iter().any(|it| !it.up) {
+        if site.replicas.iter().any(|it| !it.up || it.is_cut) {
             return;
         }
         site.replicas[replica].up = false;
         for host in site.hosts.iter_mut().filter(|host| host.node == replica) {
             host.interrupt();
         }
-        let alone = site.replicas.len() == 1;
-        let back = self.now + self.chance.between(500, 12_000);
+        // Longer than any lease, at times.
+        let longest = if self.chance.once_in(4) { 40_000 } else { 12_000 };
+        let back = self.now + self.chance.between(500, longest);
         self.schedule(back, Event::Restart { member, replica });
+        self.lose_leader(member, replica, back);
+    }
+
+    /// A node no longer reaches the others of its site: what runs on its hosts runs on.
+    fn cut_off(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
-        if site.leader == Some(replica) {
-            self.census.leaders_lost += 1;
-            site.leader = None;
-            site.term += 1;
-            let term = site.term;
-            let at = if alone { back } else { self.now + self.chance.between(800, 4_000) };
-            self.schedule(at, Event::Elect { member, term });
+        let whole = site.replicas.iter().all(|it| it.up && !it.is_cut);
+        if site.replicas.len() == 1 || !whole {
+            return;
         }
+        self.census.nodes_cut_off += 1;
+        site.replicas[replica].is_cut = true;
+        let back = self.now + self.chance.between(500, 40_000);
+        self.schedule(back, Event::Reconnect { member, replica });
+        self.lose_leader(member, replica, back);
+    }
+
+    /// A node reaches the others of its site again.
+    pub(crate) fn reconnect(&mut self, member: usize, replica: usize) {
+        self.members[member].replicas[replica].is_cut = false;
+        self.schedule(self.now + 5, Event::Follow { member, replica });
+        self.wake_hosts(member, Some(replica));
+        self.wake_renewals(member, replica);
+    }
+
+    /// A node that is gone from its site leads no more: the others elect another, and a site of one
+    /// node waits until it is back.
+    fn lose_leader(&mut self, member: usize, replica: usize, back: u64) {
+        let site = &mut self.members[member];
+        if site.leader != Some(replica) {
+            return;
+        }
+        self.census.leaders_lost += 1;
+        site.leader = None;
+        site.term += 1;
+        let (alone, term) = (site.replicas.len() == 1, site.term);
+        let at = if alone { back } else { self.now + self.chance.between(800, 4_000) };
+        self.schedule(at, Event::Elect { member, term });
     }
 
     /// A killed node comes back: with its tables, or with nothing but the log, which it then goes
@@ -112,6 +146,7 @@ impl World {
         let at = self.now + self.chance.between(1, 2_000);
         self.schedule(at, Event::Follow { member, replica });
         self.wake_hosts(member, Some(replica));
+        self.wake_renewals(member, replica);
     }
 
     /// A site chooses its next leader. Of what the last one had proposed, a beginning may have
@@ -120,9 +155,10 @@ impl World {
         if self.members[member].term != term {
             return;
         }
-        let up = |(index, it): (usize, &crate::replica::Replica)| it.up.then_some(index);
+        let able =
+            |(index, it): (usize, &crate::replica::Replica)| (it.up && !it.is_cut).then_some(index);
         let able: Vec<usize> =
-            self.members[member].replicas.iter().enumerate().filter_map(up).collect();
+            self.members[member].replicas.iter().enumerate().filter_map(able).collect();
         let Some(next) = self.chance.pick(&able) else {
             self.schedule(self.now + 500, Event::Elect { member, term });
             return;

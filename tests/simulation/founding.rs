@@ -12,9 +12,13 @@ use protocol::time::Span;
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
 use crate::host::Host;
+use crate::leases::Clock;
 use crate::member::Member;
 use crate::replica::Replica;
 use crate::world::World;
+
+/// How many millionths a node's clock is too fast or too slow at most, as leases allow for.
+const DRIFT: u64 = 500;
 
 impl World {
     /// Makes all sites and lets each commit how it begins.
@@ -44,10 +48,24 @@ impl World {
         }
     }
 
+    /// A clock at one of the ends of the drift that is allowed, or between them.
+    fn new_clock(&mut self) -> Clock {
+        let rate = match self.chance.below(3) {
+            0 => 1_000_000 - DRIFT,
+            1 => 1_000_000 + DRIFT,
+            _ => self.chance.between(1_000_000 - DRIFT, 1_000_000 + DRIFT),
+        };
+        Clock::new(self.chance.below(1_000_000), rate)
+    }
+
     fn new_member(&mut self, index: usize) -> Member {
-        let replicas: u64 = if self.chance.once_in(3) { 3 } else { 1 };
-        let replicas: Vec<Replica> =
-            (0..replicas).map(|_| Replica::new(self.chance.below(3_000), self.left_out)).collect();
+        let replicas: u64 = if self.chance.once_in(2) { 3 } else { 1 };
+        let replicas: Vec<Replica> = (0..replicas)
+            .map(|_| {
+                let skew = self.chance.below(3_000);
+                Replica::new(skew, self.new_clock(), self.left_out)
+            })
+            .collect();
         let hosts = (0..self.chance.between(1, 3))
             .map(|_| {
                 let id = HostId::from_uuid(self.chance.mint().uuid());

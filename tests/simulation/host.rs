@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use protocol::epoch::Epoch;
 use protocol::ids::{HostId, MachineName};
+use protocol::lease::Moment;
 use protocol::machine::guest::Seen;
 use protocol::machine::host::{Action, Found, Process};
 use protocol::units::Size;
 
+use crate::leases::Held;
 use crate::rule::Rule;
 
 /// How long a guest is given to shut down, in milliseconds.
@@ -32,6 +34,8 @@ pub(crate) struct Memory {
 pub(crate) struct Guest {
     pub(crate) epoch: Epoch,
     pub(crate) running: bool,
+    /// Whether the fence has stopped it, which the hypervisor does not see.
+    pub(crate) frozen: bool,
     pub(crate) memory: Memory,
 }
 
@@ -126,6 +130,14 @@ pub(crate) struct Host {
     pub(crate) told: Option<String>,
     /// When the node looks again; earlier plans are void.
     pub(crate) work_at: u64,
+    /// What the node holds of leases.
+    pub(crate) held: Held,
+    /// How often the node was started.
+    pub(crate) life: u64,
+    /// When the node asks for its lease again; earlier plans are void.
+    pub(crate) renew_at: u64,
+    /// Until when guests may run, as the fence has it; outlives the node.
+    pub(crate) deadlines: BTreeMap<MachineName, Moment>,
 }
 
 impl Host {
@@ -140,6 +152,10 @@ impl Host {
             unreachable_until: None,
             told: None,
             work_at: u64::MAX,
+            held: Held::default(),
+            life: 0,
+            renew_at: u64::MAX,
+            deadlines: BTreeMap::new(),
         }
     }
 
@@ -147,6 +163,9 @@ impl Host {
     pub(crate) fn interrupt(&mut self) {
         self.doing = None;
         self.told = None;
+        self.held = Held::default();
+        self.life += 1;
+        self.renew_at = u64::MAX;
         for local in self.locals.values_mut() {
             local.asked = None;
         }
@@ -158,6 +177,7 @@ impl Host {
         for local in self.locals.values_mut() {
             local.guest = None;
         }
+        self.deadlines.clear();
     }
 
     /// Guests that heed a request to shut down end when they are done.

@@ -18,7 +18,8 @@ impl World {
     pub(crate) fn work(&mut self, member: usize, host: usize) {
         self.members[member].hosts[host].work_at = u64::MAX;
         let node = self.members[member].hosts[host].node;
-        if self.members[member].leader.is_none() || !self.members[member].replicas[node].up {
+        let replica = &self.members[member].replicas[node];
+        if self.members[member].leader.is_none() || !replica.up || replica.is_cut {
             // Its return, or the election, wakes it.
             return;
         }
@@ -85,6 +86,10 @@ impl World {
         } else {
             self.seek_orphans(member, host);
         }
+        if !self.may_act(member, host) {
+            self.renew_soon(member, host, 500);
+            return false;
+        }
         let now = self.now;
         let row = &self.members[member].hosts[host];
         let site: &Site = &self.members[member].replicas[node].site;
@@ -99,7 +104,13 @@ impl World {
                 ready.push((assignment.name, action, assignment.progress.epoch));
             }
         }
-        let Some((name, action, epoch)) = self.chance.pick(&ready) else {
+        let mut leased = Vec::new();
+        for (name, action, epoch) in ready {
+            if action != Action::Resume || self.may_run(member, host, (name, epoch)) {
+                leased.push((name, action, epoch));
+            }
+        }
+        let Some((name, action, epoch)) = self.chance.pick(&leased) else {
             if waiting {
                 self.wake_host(member, host, 500);
             }
@@ -141,11 +152,13 @@ impl World {
             Step::MakeDisks => local.disks = true,
             Step::MakeFresh(epoch) => {
                 let memory = Memory { booted: false, from: None };
-                local.guest = Some(Guest { epoch, running: false, memory });
+                local.guest = Some(Guest { epoch, running: false, frozen: false, memory });
+                self.members[member].hosts[host].deadlines.remove(&name);
             }
             Step::MakeFromSaved(epoch) => {
                 let Some(memory) = local.saved else { return false };
-                local.guest = Some(Guest { epoch, running: false, memory });
+                local.guest = Some(Guest { epoch, running: false, frozen: false, memory });
+                self.members[member].hosts[host].deadlines.remove(&name);
             }
             Step::DeleteSaved => local.saved = None,
             Step::Run => self.run_guest(member, host, name),
@@ -188,6 +201,8 @@ impl World {
         self.census.guests_restarted += u64::from(first && epoch.provider > 1);
         self.census.resumptions += u64::from(!first && from.is_some());
         self.started(member, name, epoch, (first, from));
+        let at = self.now + self.chance.below(100);
+        self.schedule(at, Event::Fence { member, host });
     }
 
     fn report(

@@ -2,8 +2,10 @@
 //! killed between any two steps, tenants that never stop asking.
 //!
 //! Every site is the real [`protocol::site::Site`], fed by a log that several replicas follow with
-//! lag; its messages are really signed, encoded and verified. Modelled are only the hypervisor
-//! ([`host`]), the order that Raft gives a site's log ([`world`]), and the network ([`network`]).
+//! lag; its messages are really signed, encoded and verified, and its leases counted by the real
+//! arithmetic on clocks that drift. Modelled are only the hypervisor ([`host`]), the order that Raft
+//! gives a site's log ([`world`]), what a node does around leases ([`leases`]), and the network
+//! ([`network`]).
 //!
 //! | property | in words | judged |
 //! | --- | --- | --- |
@@ -28,6 +30,7 @@ mod founding;
 mod host;
 mod hosting;
 mod invariants;
+mod leases;
 mod member;
 mod network;
 mod operators;
@@ -113,10 +116,18 @@ fn one_seed_is_one_history() {
     assert_ne!(once.transcript, other.transcript, "another seed, the same history");
 }
 
-/// Leaves a rule out, in small worlds where more goes wrong, and expects that one of `properties` is found not to hold.
-fn is_missed(left_out: Rule, properties: &[&str]) {
+/// The longest time between two faults in worlds where more goes wrong than usual, in
+/// milliseconds.
+const HECTIC: u64 = 6_000;
+
+/// As usual: what runs has time to get somewhere before it is cut off.
+const USUAL: u64 = 24_000;
+
+/// Leaves a rule out, in small worlds of this pace, and expects that one of `properties` is found
+/// not to hold.
+fn is_missed(left_out: Rule, pace: u64, properties: &[&str]) {
     let found = (0..SEEDS_UNTIL_MISSED).find_map(|seed| {
-        let shape = Shape { pace: 6_000, ..small(seed) };
+        let shape = Shape { pace, ..small(seed) };
         run(shape, seed, Some(left_out)).err()
     });
     let Some(breach) = found else { panic!("nobody missed {left_out:?}") };
@@ -124,41 +135,56 @@ fn is_missed(left_out: Rule, properties: &[&str]) {
 }
 
 #[test]
+fn a_fence_that_stops_nothing_is_found() {
+    is_missed(Rule::Fence, USUAL, &["one_instance"]);
+}
+
+#[test]
+fn a_new_leader_that_does_not_wait_is_found() {
+    is_missed(Rule::NewLeaderWaits, USUAL, &["one_instance", "settled"]);
+}
+
+#[test]
+fn a_holder_that_counts_from_the_answer_is_found() {
+    is_missed(Rule::CountedFromSending, USUAL, &["one_instance"]);
+}
+
+#[test]
 fn a_host_that_runs_guests_before_it_says_so_is_found() {
-    is_missed(Rule::PreparedFirst, &["one_instance"]);
+    is_missed(Rule::PreparedFirst, HECTIC, &["one_instance"]);
 }
 
 #[test]
 fn a_host_that_keeps_saved_memory_is_found() {
-    is_missed(Rule::SavedOnce, &["one_instance"]);
+    is_missed(Rule::SavedOnce, HECTIC, &["one_instance"]);
 }
 
 #[test]
 fn a_host_that_looks_at_the_past_is_found() {
-    is_missed(Rule::CaughtUp, &["one_instance", "orphans"]);
+    is_missed(Rule::CaughtUp, HECTIC, &["one_instance", "orphans"]);
 }
 
 #[test]
 fn a_node_that_acknowledges_too_early_is_found() {
-    is_missed(Rule::CommittedFirst, &["durability"]);
+    is_missed(Rule::CommittedFirst, HECTIC, &["durability"]);
 }
 
 #[test]
 fn a_site_that_takes_messages_up_twice_is_found() {
-    is_missed(Rule::Numbered, &["settled", "capacity", "one_instance", "durability"]);
+    is_missed(Rule::Numbered, HECTIC, &["settled", "capacity", "one_instance", "durability"]);
 }
 
 #[test]
 fn a_seller_that_forgets_its_holds_is_found() {
-    is_missed(Rule::HoldsCounted, &["capacity"]);
+    is_missed(Rule::HoldsCounted, HECTIC, &["capacity"]);
 }
 
 #[test]
 fn a_seller_that_gives_credit_without_end_is_found() {
-    is_missed(Rule::CreditBounded, &["policy"]);
+    is_missed(Rule::CreditBounded, HECTIC, &["policy"]);
 }
 
 #[test]
 fn a_seller_that_sells_what_it_should_keep_is_found() {
-    is_missed(Rule::ReserveKept, &["policy"]);
+    is_missed(Rule::ReserveKept, HECTIC, &["policy"]);
 }

@@ -15,6 +15,7 @@ use protocol::time::{Span, Timestamp};
 
 use crate::chance::Chance;
 use crate::host::Host;
+use crate::leases::Leading;
 use crate::replica::Replica;
 
 /// The moment at which every world begins: far from zero, as clocks are.
@@ -60,6 +61,8 @@ pub(crate) struct Desk {
     pub(crate) signed: BTreeMap<(usize, u64), Signed<Message>>,
     /// When it last proposed to seek each machine.
     pub(crate) sought: BTreeMap<MachineId, u64>,
+    /// What it grants and holds; there from its election on.
+    pub(crate) leading: Option<Leading>,
 }
 
 /// The key of a site's node, and the certificate that lets it speak for the site.

@@ -7,9 +7,11 @@ use std::rc::Rc;
 use protocol::identity::Verified;
 use protocol::market::Advert;
 use protocol::wire::v1::Receipt;
+use protocol::wire::v1::lease::SessionRenewal;
 
 use crate::census::Census;
 use crate::chance::Chance;
+use crate::leases::Asked;
 
 /// What one site sends to another.
 #[derive(Clone)]
@@ -18,6 +20,10 @@ pub(crate) enum Payload {
     Delivery(Vec<u8>),
     /// The answer to a delivery.
     Receipt(Receipt),
+    /// A provider asks a home about its guests: its number for the question, and the guests.
+    RenewSession { number: u64, machines: Asked },
+    /// The home's answer.
+    SessionRenewal { number: u64, renewal: Rc<SessionRenewal> },
     /// A gossiped advert. Gossip is checked where it is passed on, so its signature is checked
     /// once here and not by each of fifty receivers.
     Advert(Rc<Verified<Advert>>),
@@ -28,6 +34,8 @@ impl fmt::Debug for Payload {
         match self {
             Self::Delivery(bytes) => write!(f, "delivery of {} bytes", bytes.len()),
             Self::Receipt(receipt) => receipt.fmt(f),
+            Self::RenewSession { machines, .. } => write!(f, "question about {machines:?}"),
+            Self::SessionRenewal { renewal, .. } => renewal.fmt(f),
             Self::Advert(_) => f.write_str("advert"),
         }
     }

@@ -11,6 +11,7 @@ use protocol::site::{Command, Outcome, Site, Stamped};
 use protocol::units::Micros;
 use serde::de::DeserializeOwned;
 
+use crate::leases::Clock;
 use crate::rule::Rule;
 
 /// The tables of [`Site`] that rules are left out in, by their numbers on disk.
@@ -30,8 +31,12 @@ pub(crate) struct Replica {
     pub(crate) applied: usize,
     /// Whether its node runs.
     pub(crate) up: bool,
+    /// Whether its node does not reach the others of its site.
+    pub(crate) is_cut: bool,
     /// How far its node's clock is ahead, in milliseconds.
     pub(crate) skew: u64,
+    /// The clock by which its node counts leases.
+    pub(crate) clock: Clock,
     /// Its tables on disk, written with the applied index in one batch.
     pub(crate) rows: Rows,
     left_out: Option<Rule>,
@@ -39,9 +44,9 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// A replica that has applied nothing yet.
-    pub(crate) fn new(skew: u64, left_out: Option<Rule>) -> Self {
+    pub(crate) fn new(skew: u64, clock: Clock, left_out: Option<Rule>) -> Self {
         let (site, rows) = (Site::default(), Rows::new());
-        Self { site, applied: 0, up: true, skew, rows, left_out }
+        Self { site, applied: 0, up: true, is_cut: false, skew, clock, rows, left_out }
     }
 
     /// Comes back after a crash, with its tables.
@@ -110,7 +115,10 @@ impl Replica {
                 Hidden { rows, ..Hidden::default() }
             }
             Some(
-                Rule::PreparedFirst
+                Rule::Fence
+                | Rule::NewLeaderWaits
+                | Rule::CountedFromSending
+                | Rule::PreparedFirst
                 | Rule::SavedOnce
                 | Rule::CaughtUp
                 | Rule::CommittedFirst

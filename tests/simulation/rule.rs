@@ -6,6 +6,12 @@
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rule {
+    /// The fence stops what is due.
+    Fence,
+    /// A new leader waits before it declares a lease ended.
+    NewLeaderWaits,
+    /// A holder counts from the moment at which it has asked.
+    CountedFromSending,
     /// A host lets a guest run only once its `Prepared` is committed.
     PreparedFirst,
     /// A host deletes saved memory before the guest goes on from it.

@@ -6,16 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
 
 use protocol::codec;
 use protocol::epoch::Epoch;
 use protocol::ids::{MachineName, SiteId};
+use protocol::lease::Moment;
+use protocol::lease::grantor::Question;
 use protocol::site::{Command, Outcome, Stamped};
+use protocol::time::Span;
+use protocol::wire::v1::lease::Leased;
 
 use crate::census::Census;
 use crate::chance::Chance;
 use crate::invariants::Breach;
 use crate::invariants::one_instance::Ledger;
+use crate::leases::{Asked, Asking, Leading};
 use crate::member::{Desk, Member, Pending, Reply};
 use crate::network::{Network, Payload};
 use crate::rule::Rule;
@@ -49,6 +55,25 @@ pub(crate) enum Event {
     Look { member: usize },
     /// A node looks at its host.
     Work { member: usize, host: usize },
+    /// A host's node asks for its lease.
+    Renew { member: usize, host: usize },
+    /// The question arrives at the site's leader.
+    HostAsks { asking: Asking },
+    /// The leader's leadership is confirmed.
+    HostRead { asking: Asking, question: Question, term: u64 },
+    /// The answer arrives at the host.
+    HostGranted { asking: Asking, grant: (usize, Span), guests: Rc<[Leased]> },
+    /// The leadership of a home's leader, whom a provider has asked, is confirmed.
+    SessionRead {
+        from: usize,
+        to: usize,
+        number: u64,
+        machines: Asked,
+        question: Question,
+        term: u64,
+    },
+    /// A fence looks at its deadlines.
+    Fence { member: usize, host: usize },
     /// Something arrives.
     Arrive { from: usize, to: usize, number: u64, payload: Payload },
     /// A tenant asks something new.
@@ -61,6 +86,8 @@ pub(crate) enum Event {
     Strike,
     /// A cut between sites ends.
     Heal,
+    /// A node reaches the others of its site again.
+    Reconnect { member: usize, replica: usize },
     /// A killed node comes back.
     Restart { member: usize, replica: usize },
     /// A site chooses its next leader.
@@ -134,6 +161,11 @@ impl World {
         world.found();
         world.indices =
             world.members.iter().enumerate().map(|(index, it)| (it.id, index)).collect();
+        for member in 0..world.members.len() {
+            for node in 0..world.members[member].replicas.len() {
+                world.wake_renewals(member, node);
+            }
+        }
         world.schedule(1_000, Event::Ask);
         world.schedule(1_000, Event::Operate);
         world.schedule(1_000, Event::Strike);
@@ -172,17 +204,32 @@ impl World {
             {
                 self.work(member, host);
             }
+            Event::Renew { member, host }
+                if self.members[member].hosts[host].renew_at == self.now =>
+            {
+                self.renew(member, host);
+            }
             // They are looked at earlier than was planned, and have been.
-            Event::Look { .. } | Event::Work { .. } => {}
+            Event::Look { .. } | Event::Work { .. } | Event::Renew { .. } => {}
             Event::Arrive { from, to, number, payload } => {
                 self.network.arrived(from, to, number, &mut self.census);
                 self.arrive((from, to), payload);
             }
+            Event::HostAsks { asking } => self.host_asks(asking),
+            Event::HostRead { asking, question, term } => self.host_read(asking, question, term),
+            Event::HostGranted { asking, grant, guests } => {
+                self.host_granted(asking, grant, &guests);
+            }
+            Event::SessionRead { from, to, number, machines, question, term } => {
+                self.session_read((from, to), (number, &machines), (question, term));
+            }
+            Event::Fence { member, host } => self.fence(member, host),
             Event::Ask => self.ask(),
             Event::Operate => self.operate(),
             Event::Client { client } => self.call(client),
             Event::Strike => self.strike(),
             Event::Heal => self.network.heal(),
+            Event::Reconnect { member, replica } => self.reconnect(member, replica),
             Event::Restart { member, replica } => self.restart(member, replica),
             Event::Elect { member, term } => self.elect(member, term),
             Event::CalmDown => self.calm_down(),
@@ -279,7 +326,7 @@ impl World {
     pub(crate) fn follow(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
         let follower = &mut site.replicas[replica];
-        if !follower.up || follower.applied == site.log.len() {
+        if !follower.up || follower.is_cut || follower.applied == site.log.len() {
             return;
         }
         while follower.applied < site.log.len() {
@@ -291,11 +338,15 @@ impl World {
     /// A replica becomes its site's leader: it has applied everything committed before.
     pub(crate) fn lead(&mut self, member: usize, replica: usize) {
         self.follow(member, replica);
-        let now = self.now;
+        let (now, left_out) = (self.now, self.left_out);
         let site = &mut self.members[member];
         site.leader = Some(replica);
         site.committing = now;
-        site.desk = Desk { since: now, ..Desk::default() };
+        let waits = left_out != Some(Rule::NewLeaderWaits);
+        let clock = site.replicas[replica].clock;
+        let elected = if waits { clock.shows(now) } else { Moment::from_millis(0) };
+        let leading = Some(Leading::new(site.term, elected));
+        site.desk = Desk { since: now, leading, ..Desk::default() };
         self.touched.insert(member);
         self.wake_leader(member, 10);
         self.wake_hosts(member, None);
@@ -309,16 +360,25 @@ impl World {
         epoch: Epoch,
         (first, from): (bool, Option<u64>),
     ) {
-        let running = self
-            .members
-            .iter()
-            .flat_map(|it| &it.hosts)
-            .filter_map(|host| host.locals.get(&name)?.guest)
-            .filter(|guest| guest.running)
-            .count();
+        let running = self.running(name);
         if let Err(detail) = self.ledger.started(name, epoch, (first, from), running) {
             self.breach("one_instance", member, detail);
         }
+    }
+
+    /// A guest that the fence had stopped goes on.
+    pub(crate) fn goes_on(&mut self, member: usize, name: MachineName) {
+        let running = self.running(name);
+        if running > 1 {
+            self.breach("one_instance", member, format!("{name} runs {running} times at once"));
+        }
+    }
+
+    /// How many guests of a machine run, on all hosts of all sites.
+    fn running(&self, name: MachineName) -> usize {
+        let hosts = self.members.iter().flat_map(|it| &it.hosts);
+        let guests = hosts.filter_map(|host| host.locals.get(&name)?.guest);
+        guests.filter(|guest| guest.running && !guest.frozen).count()
     }
 
     fn settle(&mut self) -> bool {

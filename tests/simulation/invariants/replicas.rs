@@ -12,7 +12,7 @@ impl World {
             self.follow(member, replica);
         }
         let site = &self.members[member];
-        let mut fresh = Replica::new(0, self.left_out);
+        let mut fresh = Replica::new(0, site.replicas[0].clock, self.left_out);
         while fresh.applied < site.log.len() {
             fresh.apply_next(&site.log);
         }

@@ -22,12 +22,20 @@ impl World {
 
     fn unsettled_at(&self, member: usize) -> Option<String> {
         let site = &self.members[member];
-        if !site.pending.is_empty() || site.replicas.iter().any(|replica| !replica.up) {
+        if !site.pending.is_empty()
+            || site.replicas.iter().any(|replica| !replica.up || replica.is_cut)
+        {
             return Some("the site is at work".to_owned());
         }
         let Some(state) = site.state() else { return Some("no leader".to_owned()) };
         if state.is_negotiating() {
             return Some("a hold or a call is open".to_owned());
+        }
+        if let Some((id, _)) = state.hosts().find(|(_, row)| row.ended.is_some()) {
+            return Some(format!("host {id} is lost"));
+        }
+        if let Some((id, _)) = state.hosts().find(|(id, _)| state.remains_on(**id) > 0) {
+            return Some(format!("something is left on host {id}"));
         }
         // To whom this site is a stranger, nothing can be delivered.
         let hears = |peer: SiteId| {
@@ -175,6 +183,15 @@ fn service_is_under_way(state: &Site, service: &Service) -> Option<String> {
             let silent = service.machines.iter().find(unexplained)?;
             Some(format!("was refused, and {silent:?} says no reason"))
         }
+        // One of its machines has lost its place, and nobody has another for it.
+        Stage::Starting
+            if service
+                .machines
+                .iter()
+                .any(|id| state.machine(*id).is_some_and(|row| row.place == Place::Postponed)) =>
+        {
+            None
+        }
         Stage::Reserving | Stage::Committing | Stage::Starting | Stage::Ending => {
             let rows = service.machines.iter().filter_map(|id| Some(in_short(state.machine(*id)?)));
             Some(format!("is {:?}: {}", service.stage, rows.collect::<Vec<_>>().join("; ")))
@@ -185,7 +202,7 @@ fn service_is_under_way(state: &Site, service: &Service) -> Option<String> {
 /// Whether what runs is what should run, and why not.
 fn guest_is_under_way(guest: &Guest, local: &Local) -> Option<&'static str> {
     let progress = &guest.progress;
-    let runs = local.guest.is_some_and(|it| it.running && it.epoch == progress.epoch);
+    let runs = local.guest.is_some_and(|it| it.running && !it.frozen && it.epoch == progress.epoch);
     let explained = !progress.reason.is_empty();
     match progress.phase {
         Phase::Failed if local.guest.is_some() => Some("it has failed and has a process"),
