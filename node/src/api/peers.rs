@@ -158,12 +158,15 @@ pub(super) fn peer_views(site: &Site, bus: &Bus) -> Vec<shapes::Peer> {
         bus.adverts.iter().map(|heard| (heard.0, heard)).collect();
     let states: BTreeMap<SiteId, &PeerState> =
         bus.peers.iter().filter_map(|peer| peer.site.map(|id| (id, peer))).collect();
+    // The other nodes of this site are on the bus as well.
+    let own = site.profile().map(|profile| profile.site);
     let known: BTreeSet<SiteId> = site
         .peers()
         .map(|(id, _)| *id)
         .filter(|id| !site.is_stranger(*id))
         .chain(states.keys().copied())
         .chain(adverts.keys().copied())
+        .filter(|id| Some(*id) != own)
         .collect();
     let named = known.into_iter().map(|id| {
         let mut view = states.get(&id).map_or_else(Default::default, |state| state_view(state));
