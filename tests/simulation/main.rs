@@ -45,7 +45,7 @@ use rule::Rule;
 use world::{Shape, Summary, World};
 
 /// How many small worlds are run, unless `RESERVOIR_SEEDS` says otherwise: what fits a minute.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 200;
 
 /// Within so many small worlds a rule that was left out must have been missed.
 const SEEDS_UNTIL_MISSED: u64 = 60;

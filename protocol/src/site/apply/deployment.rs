@@ -329,7 +329,7 @@ impl Site {
         !self.all(id, |row| !holds(row))
     }
 
-    fn service_of(&self, machine: MachineId) -> Option<(ServiceId, Mode)> {
+    pub(super) fn service_of(&self, machine: MachineId) -> Option<(ServiceId, Mode)> {
         let id = self.machines.get(&machine)?.membership.as_ref()?.service;
         self.services.get(&id).map(|service| (id, service.mode))
     }

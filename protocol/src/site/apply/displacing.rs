@@ -142,7 +142,12 @@ impl Site {
         match goal {
             Goal::Active | Goal::Defined => drop(self.place_here(&[machine], turn)),
             Goal::Destroyed => self.vanish(machine, turn),
-            Goal::Paused | Goal::Suspended => {}
+            // Its service need not wait for it any longer.
+            Goal::Paused | Goal::Suspended => {
+                if let Some((service, _)) = self.service_of(machine) {
+                    self.advance(service, turn);
+                }
+            }
         }
     }
 
