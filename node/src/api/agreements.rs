@@ -15,17 +15,18 @@ use super::gate::Server;
 use super::propose::{self, Answer};
 use super::shapes::List;
 use super::shapes::agreement::{self as shapes, Side};
-use super::{input, machines};
+use super::{input, list, machines};
 
 /// `ListAgreements`
 pub(super) async fn list(
     State(server): State<Server>,
 ) -> Result<Json<List<shapes::Agreement>>, Error> {
-    let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let items = desk.read(|site| site.agreements().map(|(id, row)| view(site, *id, row)).collect());
-    Ok(Json(List { index, items }))
+    Ok(Json(
+        list::list(&server.desk, |site| {
+            site.agreements().map(|(id, row)| view(site, *id, row)).collect()
+        })
+        .await?,
+    ))
 }
 
 /// `UpdateAgreement`

@@ -10,18 +10,19 @@ use protocol::site::state::Host;
 
 use super::error::{Code, Error};
 use super::gate::Server;
-use super::input;
 use super::propose::{self, Answer};
 use super::shapes::List;
 use super::shapes::host::{self as shapes, Standing};
+use super::{input, list};
 
 /// `ListHosts`
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<List<shapes::Host>>, Error> {
-    let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let items = desk.read(|site| site.hosts().map(|(id, row)| view(site, *id, row)).collect());
-    Ok(Json(List { index, items }))
+    Ok(Json(
+        list::list(&server.desk, |site| {
+            site.hosts().map(|(id, row)| view(site, *id, row)).collect()
+        })
+        .await?,
+    ))
 }
 
 /// `UpdateHost`

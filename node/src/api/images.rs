@@ -11,10 +11,10 @@ use protocol::site::command::OperatorAsk;
 
 use super::error::{Code, Error};
 use super::gate::Server;
-use super::input;
 use super::propose::{self, Answer};
 use super::shapes::List;
 use super::shapes::image::{self as shapes, New};
+use super::{input, list};
 
 /// `RegisterImage`
 pub(super) async fn register(
@@ -41,19 +41,18 @@ pub(super) async fn register(
 
 /// `ListImages`
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<List<shapes::Image>>, Error> {
-    let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let items = desk.read(|site| {
-        let rows = site.images().map(|(id, row)| shapes::Image {
-            id: id.to_string(),
-            name: row.name.as_str().to_owned(),
-            content: row.image.clone().into(),
-            created: row.created.into(),
-        });
-        rows.collect()
-    });
-    Ok(Json(List { index, items }))
+    Ok(Json(
+        list::list(&server.desk, |site| {
+            let rows = site.images().map(|(id, row)| shapes::Image {
+                id: id.to_string(),
+                name: row.name.as_str().to_owned(),
+                content: row.image.clone().into(),
+                created: row.created.into(),
+            });
+            rows.collect()
+        })
+        .await?,
+    ))
 }
 
 /// `UnregisterImage`

@@ -11,11 +11,11 @@ use protocol::site::command::OperatorAsk;
 
 use super::error::{Code, Error};
 use super::gate::{Caller, Server};
-use super::input;
 use super::propose::{self, Answer};
 use super::secret::Secret;
 use super::shapes::List;
 use super::shapes::key::{Added, Key, New};
+use super::{input, list};
 
 /// `AddKey`
 ///
@@ -52,20 +52,19 @@ pub(super) async fn add(
 
 /// `ListKeys`
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<List<Key>>, Error> {
-    let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let items = desk.read(|site| {
-        let rows = site.keys().map(|(id, row)| Key {
-            id: id.to_string(),
-            name: row.name.to_string(),
-            tenant: tenant_name(site, row.tenant),
-            role: row.role,
-            created: row.created.into(),
-        });
-        rows.collect()
-    });
-    Ok(Json(List { index, items }))
+    Ok(Json(
+        list::list(&server.desk, |site| {
+            let rows = site.keys().map(|(id, row)| Key {
+                id: id.to_string(),
+                name: row.name.to_string(),
+                tenant: tenant_name(site, row.tenant),
+                role: row.role,
+                created: row.created.into(),
+            });
+            rows.collect()
+        })
+        .await?,
+    ))
 }
 
 /// `RemoveKey`

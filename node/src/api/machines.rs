@@ -18,6 +18,7 @@ use protocol::units::Price;
 use super::error::{Code, Error};
 use super::gate::{Caller, Server};
 use super::input::{self, Asked};
+use super::list;
 use super::poll::{Wait, until_changed};
 use super::propose::{self, Answer};
 use super::shapes::{List, machine as shapes};
@@ -54,14 +55,13 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<List<shapes::Machine>>, Error> {
     let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let mut items: Vec<shapes::Machine> = desk.read(|site| {
+    let mut machines = list::list(desk, |site| {
         let own = site.machines().filter(|(_, row)| row.tenant == caller.tenant);
         own.map(|(id, row)| view(site, *id, row)).collect()
-    });
-    with_addresses(desk, &mut items).await;
-    Ok(Json(List { index, items }))
+    })
+    .await?;
+    with_addresses(desk, &mut machines.items).await;
+    Ok(Json(machines))
 }
 
 /// `ShowVEE`

@@ -28,6 +28,7 @@ mod hosts;
 mod images;
 mod input;
 mod keys;
+mod list;
 mod machines;
 mod nodes;
 mod peers;

@@ -17,7 +17,7 @@ use super::gate::{Caller, Server};
 use super::input::{self, Asked};
 use super::poll::{Wait, until_changed};
 use super::shapes::{List, Taken, service as shapes};
-use super::{machines, propose};
+use super::{list, machines, propose};
 
 const YAML: [&str; 3] = ["application/yaml", "application/x-yaml", "text/yaml"];
 
@@ -68,14 +68,13 @@ pub(super) async fn list(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<List<shapes::Summary>>, Error> {
-    let desk = &server.desk;
-    desk.current().await?;
-    let index = desk.watch().borrow().applied;
-    let items = desk.read(|site| {
-        let own = site.services().filter(|(_, row)| row.tenant == caller.tenant);
-        own.map(|(id, row)| summary(site, *id, row)).collect()
-    });
-    Ok(Json(List { index, items }))
+    Ok(Json(
+        list::list(&server.desk, |site| {
+            let own = site.services().filter(|(_, row)| row.tenant == caller.tenant);
+            own.map(|(id, row)| summary(site, *id, row)).collect()
+        })
+        .await?,
+    ))
 }
 
 /// `ShowService`

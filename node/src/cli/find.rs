@@ -24,7 +24,9 @@ pub(super) trait Named {
     fn name(&self) -> &str;
 
     /// Whether it only can still be seen: a living thing of the same name comes first.
-    fn is_over(&self) -> bool;
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// The thing that is meant: by its id, by its name, and only then by a part of its id. Of things
@@ -97,10 +99,6 @@ impl Named for Image {
     fn name(&self) -> &str {
         &self.name
     }
-
-    fn is_over(&self) -> bool {
-        false
-    }
 }
 
 impl Named for Key {
@@ -113,10 +111,6 @@ impl Named for Key {
     fn name(&self) -> &str {
         &self.name
     }
-
-    fn is_over(&self) -> bool {
-        false
-    }
 }
 
 impl Named for Host {
@@ -128,10 +122,6 @@ impl Named for Host {
 
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn is_over(&self) -> bool {
-        false
     }
 }
 
@@ -161,9 +151,5 @@ impl Named for Peer {
 
     fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("")
-    }
-
-    fn is_over(&self) -> bool {
-        false
     }
 }

@@ -56,8 +56,13 @@ impl Clerk {
         let _ = self.desk.set(desk);
     }
 
+    /// The desk, once there is one.
+    fn seated(&self) -> Result<&Desk, ask::Refused> {
+        self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))
+    }
+
     async fn take_up(&self, from: SiteId, body: &[u8]) -> Result<Receipt, ask::Refused> {
-        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let desk = self.seated()?;
         let messages = verified(desk.site(), from, body)?;
         if messages.is_empty() {
             return Err(ask::Refused::foul("a delivery without messages"));
@@ -84,7 +89,7 @@ impl Clerk {
     /// The desk, for a node of its own site that has not been taken out. The bus has refused any
     /// other site already.
     fn inside(&self, from: Caller) -> Result<&Desk, ask::Refused> {
-        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let desk = self.seated()?;
         if from.site != desk.site() || desk.read(|site| site.is_struck(from.node)) {
             return Err(ask::Refused::new(REMOVED));
         }
@@ -93,7 +98,7 @@ impl Clerk {
 
     /// Says which of this site's machines a provider may go on running.
     async fn renew_session(&self, from: SiteId, body: &[u8]) -> Result<Vec<u8>, ask::Refused> {
-        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let desk = self.seated()?;
         let asked =
             v1::lease::renew_session(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
         Ok(codec::encode(&desk.renew_session(from, asked).await))
@@ -101,7 +106,7 @@ impl Clerk {
 
     /// Tells a home of its machines here, while it has one.
     async fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
-        let desk = self.desk.get().ok_or_else(|| ask::Refused::new("the node is starting"))?;
+        let desk = self.seated()?;
         let asked = machine::question(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
         let after = match &asked {
             Question::Site { after } => *after,

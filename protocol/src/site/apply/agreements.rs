@@ -25,7 +25,6 @@ use crate::identity::Verified;
 use crate::ids::{HoldId, MachineId, SiteId};
 use crate::machine::Goal;
 use crate::manifest::OnPartition;
-use crate::placement::{self, Need};
 use crate::time::Timestamp;
 
 /// New terms are proposed when one part in so many of the term is left: three days of thirty, in
@@ -220,8 +219,7 @@ impl Site {
 
     fn has_room_for(&self, machine: MachineId) -> bool {
         self.machines.get(&machine).is_some_and(|row| {
-            let need = Need { machine, size: row.hull.size() };
-            self.may_run_here(row) && !placement::plan(&[need], &self.rooms()).here.is_empty()
+            self.may_run_here(row) && self.room_for(machine, row.hull.size()).is_some()
         })
     }
 

@@ -4,10 +4,10 @@ use super::super::command::{Described, Observation, Outcome, Refusal};
 use super::super::state::{Guest, Host, guest_name};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Report};
-use crate::ids::{HostId, MachineName};
+use crate::ids::{HostId, MachineId, MachineName};
 use crate::machine::Goal;
 use crate::machine::guest::{Phase, Seen};
-use crate::placement::Room;
+use crate::placement::{self, Need, Room};
 use crate::units::Size;
 
 impl Site {
@@ -56,6 +56,12 @@ impl Site {
     /// What the hosts have to give in all that take machines.
     pub(super) fn capacity(&self) -> Size {
         self.taking_hosts().fold(Size::default(), |sum, (_, host)| sum.plus(host.capacity))
+    }
+
+    /// The host that would take one more machine of this size now.
+    pub(super) fn room_for(&self, machine: MachineId, size: Size) -> Option<HostId> {
+        let plan = placement::plan(&[Need { machine, size }], &self.rooms());
+        plan.here.first().map(|(_, host)| *host)
     }
 
     /// What has been promised on a host: to guests, and by holds.
@@ -151,7 +157,7 @@ impl Site {
     }
 
     /// The name of a guest that is at home here.
-    pub(super) fn own_guest(&self, machine: crate::ids::MachineId) -> MachineName {
+    pub(super) fn own_guest(&self, machine: MachineId) -> MachineName {
         guest_name(self.me(), machine)
     }
 }

@@ -20,7 +20,6 @@ use crate::ids::{HostId, MachineName};
 use crate::machine::Goal;
 use crate::machine::guest::Seen;
 use crate::manifest::OnPartition;
-use crate::placement::{self, Need};
 
 /// What a guest's owner reads while its host is out of reach.
 const UNREACHED: &str = "its host is out of reach";
@@ -123,7 +122,10 @@ impl Site {
         let Some(guest) = self.guests.get(&name) else { return };
         let movable = guest.on_partition == OnPartition::Fence
             && matches!(guest.wanted(), Goal::Active | Goal::Defined);
-        if guest.leaving.is_some() || !movable || self.room_for(name, guest).is_none() {
+        if guest.leaving.is_some()
+            || !movable
+            || self.room_for(name.machine, guest.hull.size()).is_none()
+        {
             return;
         }
         if let Some(guest) = self.guests.get_mut(&name) {
@@ -139,7 +141,7 @@ impl Site {
         let goal = guest.wanted();
         guest.leaving = None;
         let own = name.home == self.me();
-        if let Some(host) = self.room_for(name, &guest) {
+        if let Some(host) = self.room_for(name.machine, guest.hull.size()) {
             guest.lodging = self.lodging(host);
             guest.progress = guest.progress.displaced(turn.now);
             guest.progress.order(goal, turn.now);
@@ -155,11 +157,6 @@ impl Site {
             self.end_agreement(guest.agreement, turn);
             self.owe(name.home, Message::Lost { machine: name.machine, epoch }, turn);
         }
-    }
-
-    fn room_for(&self, name: MachineName, guest: &Guest) -> Option<HostId> {
-        let need = Need { machine: name.machine, size: guest.hull.size() };
-        placement::plan(&[need], &self.rooms()).here.first().map(|(_, host)| *host)
     }
 
     /// Notes what may still be on a guest's host, so that it ends there.

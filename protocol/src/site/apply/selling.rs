@@ -8,7 +8,6 @@ use crate::identity::Verified;
 use crate::ids::{HoldId, HostId, MachineId, SiteId};
 use crate::machine::Goal;
 use crate::machine::guest::Progress;
-use crate::placement::{self, Need};
 use crate::units::Size;
 
 impl Site {
@@ -39,10 +38,7 @@ impl Site {
         let profile = self.profile.get(&()).expect("a configured site has a tariff");
         let (price, reserve) = (selling.price(&profile.tariff, size), profile.reserve);
         selling.allows(self.account(from), size, price.hourly)?;
-        let plan = placement::plan(&[Need { machine: hull.machine, size }], &self.rooms());
-        let Some((_, host)) = plan.here.first().copied() else {
-            return Err(Refusal::NoCapacity);
-        };
+        let host = self.room_for(hull.machine, size).ok_or(Refusal::NoCapacity)?;
         if self.guests.len() + self.holds.len() >= GUESTS_MAX {
             return Err(Refusal::NoCapacity);
         }
