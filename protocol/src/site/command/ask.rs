@@ -1,0 +1,158 @@
+//! What tenants and operators ask.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::state::{Mode, Role};
+use super::PeerEntry;
+use crate::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
+use crate::images::Image;
+use crate::machine::Verb;
+use crate::manifest::{ImageName, Manifest, OnPartition, SiteReference};
+use crate::membership::Standing;
+use crate::names::Label;
+use crate::peering::{Reserve, Setting};
+use crate::units::Size;
+
+/// A tenant's request.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum TenantAsk {
+    /// Deploy the machines of a manifest.
+    Submit {
+        /// What is asked for.
+        manifest: Box<Manifest>,
+        /// Whether all machines hang together.
+        mode: Mode,
+    },
+    /// Take a service down.
+    End {
+        /// The service.
+        service: ServiceId,
+    },
+    /// Describe a machine without starting it (the deck's `InitializeVEE`).
+    Define {
+        /// Its name.
+        name: Label,
+        /// What it starts from, by its name in the catalogue.
+        image: ImageName,
+        /// What it takes.
+        size: Size,
+        /// The sites it may run at; none given, any may.
+        sites: Option<BTreeSet<SiteReference>>,
+        /// What becomes of it if it cannot be reached.
+        on_partition: OnPartition,
+    },
+    /// Lead a machine to another state (the deck's `VEEUpdate`).
+    Update {
+        /// The machine.
+        machine: MachineId,
+        /// Where to.
+        verb: Verb,
+    },
+}
+
+/// An operator's request.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum OperatorAsk {
+    /// Take a key into use; its secret never enters the log.
+    AddKey {
+        /// A label.
+        name: Label,
+        /// Whose services it acts on, by the tenant's name; a new tenant if there is none.
+        tenant: Label,
+        /// What it allows.
+        role: Role,
+        /// BLAKE3 of its secret.
+        digest: [u8; 32],
+    },
+    /// Take a key out of use.
+    RemoveKey {
+        /// The key.
+        key: KeyId,
+    },
+    /// Enter an image into the catalogue. Its files are at the node already.
+    RegisterImage {
+        /// Its name.
+        name: ImageName,
+        /// What it consists of.
+        image: Image,
+    },
+    /// Strike an image from the catalogue.
+    UnregisterImage {
+        /// The image.
+        image: ImageId,
+    },
+    /// Let one node join; the secret never enters the log.
+    Invite {
+        /// BLAKE3 of the secret.
+        digest: [u8; 32],
+        /// What the node will be called; its own choice if there is none.
+        name: Option<Label>,
+        /// What it is meant to be: a voter or a learner.
+        standing: Standing,
+    },
+    /// Take a node out of the site.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// Have a host emptied, and put nothing new on it.
+    DrainHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Let machines be placed on a drained host again.
+    EnableHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Forget a host that will not come back.
+    ForgetHost {
+        /// The host.
+        host: HostId,
+    },
+    /// Buy nothing more at a peer, and have what it runs for this site ended and placed elsewhere.
+    DrainPeer {
+        /// The peer.
+        peer: SiteId,
+    },
+    /// Add a peer, or say anew what a peer is called and where it is. What its policy is stays,
+    /// but for the settings given.
+    AddPeer(PeerEntry),
+    /// Change the policy towards a peer.
+    SetPolicy {
+        /// The peer.
+        site: SiteId,
+        /// What is to be changed.
+        settings: Vec<Setting>,
+    },
+    /// Remove a peer.
+    RemovePeer {
+        /// The peer.
+        site: SiteId,
+        /// Whether what runs there or is of the peer here is to be ended or placed elsewhere
+        /// first; if not, it stands in the way.
+        drain: bool,
+    },
+    /// Trade with a drained or leaving peer again, as its policy says.
+    EnablePeer {
+        /// The peer.
+        peer: SiteId,
+    },
+    /// End an agreement: as provider with notice, as home at once.
+    TerminateAgreement {
+        /// The agreement.
+        agreement: HoldId,
+    },
+    /// Propose terms for an agreement, as its provider, as the policy has them now.
+    RenewAgreement {
+        /// The agreement.
+        agreement: HoldId,
+    },
+    /// Keep a share of the site's capacity for its own tenants.
+    SetReserve {
+        /// The share.
+        reserve: Reserve,
+    },
+}

@@ -1,0 +1,13 @@
+//! The rows of a site's state: one struct for each table.
+
+mod agreement;
+mod establishment;
+mod guest;
+mod machine;
+mod peer;
+
+pub use agreement::{Agreement, Termination};
+pub use establishment::{Host, Invitation, Key, Node, Profile, Registered, Role, Tenant};
+pub use guest::{Guest, Hold, Lodging, Remains, guest_name};
+pub use machine::{Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage, Timer};
+pub use peer::{Contradiction, Owed, Peer};
