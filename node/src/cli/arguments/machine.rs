@@ -1,0 +1,119 @@
+//! What is said of services and machines.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use protocol::manifest::OnPartition;
+use protocol::units::Mebibytes;
+
+/// What can be done with services.
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Deploy a manifest and follow it until its machines run.
+    Submit {
+        /// The manifest; '-' reads it from standard input.
+        file: PathBuf,
+        /// Only say where each machine would go, and why.
+        #[arg(long)]
+        plan: bool,
+        /// Run each machine that finds a place, even if another finds none.
+        #[arg(long)]
+        best_effort: bool,
+        /// Do not wait for the machines.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Show one with its machines.
+    Show {
+        /// Which.
+        service: String,
+    },
+    /// Take one down: its machines are destroyed.
+    End {
+        /// Which.
+        service: String,
+        /// Do not wait until nothing is left of it.
+        #[arg(long)]
+        detach: bool,
+    },
+}
+
+/// What can be done with machines.
+#[derive(Debug, Subcommand)]
+pub enum Machine {
+    /// Define a machine without starting it.
+    Define(Define),
+    /// Start machines, or let them go on.
+    Activate(Which),
+    /// Stop their processors; their memory stays where it is.
+    Pause(Which),
+    /// Write their memory to disk and free it.
+    Suspend(Which),
+    /// Ask their guests to end; their disks stay.
+    Shutdown(Which),
+    /// End them and delete their disks.
+    Destroy(Which),
+    /// List them.
+    #[command(alias = "list")]
+    Ls {
+        /// Also those of which nothing is left.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one.
+    Show {
+        /// Which.
+        machine: String,
+    },
+    /// Attach to its serial console; Ctrl-] detaches.
+    Console {
+        /// Which.
+        machine: String,
+        /// Detach after this many seconds.
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
+}
+
+/// A machine that is to be defined.
+#[derive(Args, Debug)]
+pub struct Define {
+    /// Its name.
+    pub name: String,
+    /// The name of its image.
+    #[arg(long)]
+    pub image: String,
+    /// Its virtual processors.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub vcpus: u32,
+    /// Its memory, such as 128MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Mebibytes,
+    /// Its disk, such as 64MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Mebibytes,
+    /// A site that it may run at; without any, every site may.
+    #[arg(long = "site", value_name = "SITE")]
+    pub sites: Vec<String>,
+    /// What becomes of it if it cannot be reached: 'fence', it is stopped and started elsewhere;
+    /// 'hold', it runs on and is never started elsewhere.
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub on_partition: OnPartition,
+}
+
+/// Machines that are to be led to a state.
+#[derive(Args, Debug)]
+pub struct Which {
+    /// Which.
+    #[arg(required = true, value_name = "MACHINE")]
+    pub machines: Vec<String>,
+    /// Wait until they are there, which is what happens anyway.
+    #[arg(long, conflicts_with = "detach")]
+    pub wait: bool,
+    /// Do not wait until they are there.
+    #[arg(long)]
+    pub detach: bool,
+}
