@@ -58,6 +58,17 @@ impl Channel {
         }
     }
 
+    /// The most bytes of requests and answers of one connection that are read or worked on at once:
+    /// a few of the longest, and all that are allowed at once if they are as short as most are.
+    pub(crate) const fn room(self) -> usize {
+        match self {
+            Self::Outbox => 4 << 20,
+            Self::Machine | Self::Session => 512 << 10,
+            Self::Site => 8 << 20,
+            Self::Raft => 16 << 20,
+        }
+    }
+
     /// Whether it is among the nodes of one site only. The bus itself holds the line: what happens
     /// on such a channel would be believed.
     #[must_use]

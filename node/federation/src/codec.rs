@@ -3,12 +3,18 @@
 //! The length is checked before anything is read or allocated. A frame that is too long is not an
 //! error of the stream but a value, since the swarm's own errors do not say which connection to
 //! close.
+//!
+//! Requests and answers take up room while they are read and worked on, and a connection has so
+//! much of it on each channel: however many requests the other end begins at once, what does not
+//! fit waits unread, at its own end.
 
 use std::io;
+use std::sync::Arc;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a frame turned out to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,19 +34,38 @@ pub(crate) async fn read<S>(stream: &mut S, limit: usize) -> io::Result<Frame>
 where
     S: AsyncRead + Unpin + Send + ?Sized,
 {
+    let announced = announced(stream).await?;
+    if !fits(announced, limit) {
+        return Ok(Frame::Oversize);
+    }
+    body(stream, announced).await.map(Frame::Whole)
+}
+
+async fn announced<S>(stream: &mut S) -> io::Result<u32>
+where
+    S: AsyncRead + Unpin + Send + ?Sized,
+{
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
-    let announced = u32::from_be_bytes(length);
-    let Some(length) = usize::try_from(announced).ok().filter(|length| *length <= limit) else {
-        return Ok(Frame::Oversize);
-    };
-    // The buffer grows with what arrives: an announced length alone costs nothing.
+    Ok(u32::from_be_bytes(length))
+}
+
+fn fits(announced: u32, limit: usize) -> bool {
+    usize::try_from(announced).is_ok_and(|length| length <= limit)
+}
+
+/// The buffer grows with what arrives: an announced length alone costs nothing.
+async fn body<S>(stream: &mut S, announced: u32) -> io::Result<Vec<u8>>
+where
+    S: AsyncRead + Unpin + Send + ?Sized,
+{
     let mut body = Vec::new();
-    stream.take(u64::from(announced)).read_to_end(&mut body).await?;
-    if body.len() < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let count = stream.take(u64::from(announced)).read_to_end(&mut body).await?;
+    if count as u64 == u64::from(announced) {
+        Ok(body)
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
-    Ok(Frame::Whole(body))
 }
 
 /// Writes one frame and flushes it.
@@ -58,65 +83,119 @@ where
     stream.flush().await
 }
 
+/// A request or an answer.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// What it says.
+    pub(crate) frame: Frame,
+    /// What it takes of its connection's room, given back when this is dropped; none if it is our
+    /// own.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<u8>> for Carried {
+    fn from(body: Vec<u8>) -> Self {
+        Self { frame: Frame::Whole(body), room: None }
+    }
+}
+
 /// Frames as libp2p's requests and answers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Frames {
     /// The most bytes of a frame.
-    pub(crate) limit: usize,
+    limit: usize,
+    /// The room of each connection, in bytes.
+    room: usize,
+    /// What is left of the connection's; none in the codec that those of connections are made from.
+    left: Option<Arc<Semaphore>>,
 }
 
 impl Frames {
-    async fn send<S>(stream: &mut S, frame: Frame) -> io::Result<()>
+    /// Frames of so many bytes at the most, and so many bytes of frames at once on a connection.
+    pub(crate) const fn new(limit: usize, room: usize) -> Self {
+        assert!(limit <= room, "a frame that never fits would wait for ever");
+        Self { limit, room, left: None }
+    }
+
+    async fn receive<S>(&self, stream: &mut S) -> io::Result<Carried>
+    where
+        S: AsyncRead + Unpin + Send,
+    {
+        let announced = announced(stream).await?;
+        if !fits(announced, self.limit) {
+            return Ok(Carried { frame: Frame::Oversize, room: None });
+        }
+        let room = match &self.left {
+            Some(left) => {
+                let taken = Arc::clone(left).acquire_many_owned(announced).await;
+                Some(taken.map_err(io::Error::other)?)
+            }
+            None => None,
+        };
+        let frame = Frame::Whole(body(stream, announced).await?);
+        Ok(Carried { frame, room })
+    }
+
+    async fn send<S>(stream: &mut S, carried: Carried) -> io::Result<()>
     where
         S: AsyncWrite + Unpin + Send,
     {
-        match frame {
+        match carried.frame {
             Frame::Whole(body) => write(stream, &body).await,
             Frame::Oversize => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 }
 
+/// libp2p clones a channel's codec for each connection, and that one for each of its streams: the
+/// first of these makes the room that the others share.
+impl Clone for Frames {
+    fn clone(&self) -> Self {
+        let left = self.left.clone().unwrap_or_else(|| Arc::new(Semaphore::new(self.room)));
+        Self { limit: self.limit, room: self.room, left: Some(left) }
+    }
+}
+
 impl request_response::Codec for Frames {
     type Protocol = StreamProtocol;
-    type Request = Frame;
-    type Response = Frame;
+    type Request = Carried;
+    type Response = Carried;
 
-    async fn read_request<S>(&mut self, _: &StreamProtocol, stream: &mut S) -> io::Result<Frame>
+    async fn read_request<S>(&mut self, _: &StreamProtocol, stream: &mut S) -> io::Result<Carried>
     where
         S: AsyncRead + Unpin + Send,
     {
-        read(stream, self.limit).await
+        self.receive(stream).await
     }
 
-    async fn read_response<S>(&mut self, _: &StreamProtocol, stream: &mut S) -> io::Result<Frame>
+    async fn read_response<S>(&mut self, _: &StreamProtocol, stream: &mut S) -> io::Result<Carried>
     where
         S: AsyncRead + Unpin + Send,
     {
-        read(stream, self.limit).await
+        self.receive(stream).await
     }
 
     async fn write_request<S>(
         &mut self,
         _: &StreamProtocol,
         stream: &mut S,
-        frame: Frame,
+        carried: Carried,
     ) -> io::Result<()>
     where
         S: AsyncWrite + Unpin + Send,
     {
-        Self::send(stream, frame).await
+        Self::send(stream, carried).await
     }
 
     async fn write_response<S>(
         &mut self,
         _: &StreamProtocol,
         stream: &mut S,
-        frame: Frame,
+        carried: Carried,
     ) -> io::Result<()>
     where
         S: AsyncWrite + Unpin + Send,
     {
-        Self::send(stream, frame).await
+        Self::send(stream, carried).await
     }
 }

@@ -109,8 +109,10 @@ impl Limits {
         streams_in: 16,
         // A flood of strangers costs as many sockets and hello buffers of 2 KiB.
         strangers: 64,
-        // Seven nodes, each way, and as many again while old ones have not been missed.
-        connections_per_site: 32,
+        // Seven nodes, each way, and two while old ones have not been missed. With 5 MiB of requests
+        // and answers and 32 MiB of the multiplexer's buffers each, what a peer of many nodes that
+        // does its worst makes this one hold is 600 MiB.
+        connections_per_site: 16,
         // One each way, and one of each again while an old one has not yet been missed.
         connections_per_node: 4,
         connections: 1024,

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::inner;
 use super::task::{Outcome, Owed, Task};
 use crate::ask::{Addressee, Error, Refused};
-use crate::codec::Frame;
+use crate::codec::{Carried, Frame};
 use crate::{Caller, Channel};
 
 /// Where an answer goes.
@@ -50,7 +50,7 @@ impl Task {
         };
         self.book.of(site).asks_out += 1;
         let requests = self.swarm.behaviour_mut().gate.inner.channel(channel);
-        let request = requests.send_request(&peer, Frame::Whole(body));
+        let request = requests.send_request(&peer, body.into());
         let deadline = Instant::now() + self.limits.answer_time(channel);
         self.asked.insert((channel, request), Asked { whom, peer, site, deadline, reply });
     }
@@ -100,7 +100,11 @@ impl Task {
     }
 
     /// Something has happened on a channel of our own nodes.
-    pub(super) fn on_inner(&mut self, channel: Channel, event: inner::Event<Event<Frame, Frame>>) {
+    pub(super) fn on_inner(
+        &mut self,
+        channel: Channel,
+        event: inner::Event<Event<Carried, Carried>>,
+    ) {
         match event {
             inner::Event::Own(event) => self.on_ask(channel, event),
             inner::Event::Foul { connection } => {
@@ -110,7 +114,7 @@ impl Task {
         }
     }
 
-    pub(super) fn on_ask(&mut self, channel: Channel, event: Event<Frame, Frame>) {
+    pub(super) fn on_ask(&mut self, channel: Channel, event: Event<Carried, Carried>) {
         match event {
             Event::Message { connection_id, message, .. } => match message {
                 Message::Request { request, channel: responder, .. } => {
@@ -135,13 +139,14 @@ impl Task {
         &mut self,
         connection: ConnectionId,
         channel: Channel,
-        request: Frame,
-        responder: ResponseChannel<Frame>,
+        request: Carried,
+        responder: ResponseChannel<Carried>,
     ) {
         // The line may be gone by now; the responder is dropped with it.
         let Some(caller) = self.lines.caller(connection) else { return };
         let (site, me) = (caller.site, self.me.site);
-        let body = match request {
+        let Carried { frame, room } = request;
+        let body = match frame {
             Frame::Whole(body) if body.len() <= channel.limit() => body,
             Frame::Whole(_) | Frame::Oversize => return self.on_oversize(site, connection),
         };
@@ -166,6 +171,7 @@ impl Task {
         let handler = Arc::clone(&self.handler);
         let limit = self.limits.answer_time(channel);
         let work = async move {
+            let _room = room;
             match tokio::time::timeout(limit, handler.ask(caller, channel, body)).await {
                 Ok(answered) => Outcome::Answered(answered),
                 Err(_) => Outcome::Answered(Err(Refused::new("no answer was found in time"))),
@@ -178,7 +184,7 @@ impl Task {
     pub(super) fn on_answered(
         &mut self,
         (site, channel): (SiteId, Channel),
-        responder: ResponseChannel<Frame>,
+        responder: ResponseChannel<Carried>,
         answered: Option<Result<Vec<u8>, Refused>>,
     ) {
         let (kind, body) = match answered {
@@ -196,9 +202,9 @@ impl Task {
         self.respond(channel, responder, frame);
     }
 
-    fn respond(&mut self, channel: Channel, responder: ResponseChannel<Frame>, frame: Vec<u8>) {
+    fn respond(&mut self, channel: Channel, responder: ResponseChannel<Carried>, frame: Vec<u8>) {
         let requests = self.swarm.behaviour_mut().gate.inner.channel(channel);
-        if requests.send_response(responder, Frame::Whole(frame)).is_err() {
+        if requests.send_response(responder, frame.into()).is_err() {
             tracing::debug!(?channel, "an answer came too late: the asker has gone");
         }
     }
@@ -207,11 +213,11 @@ impl Task {
         &mut self,
         connection: ConnectionId,
         request: (Channel, OutboundRequestId),
-        response: Frame,
+        response: Carried,
     ) {
         let Some(Asked { whom, site, reply, .. }) = self.asked.remove(&request) else { return };
         self.lines.answered(connection);
-        let Frame::Whole(mut body) = response else {
+        let Frame::Whole(mut body) = response.frame else {
             answer(reply, Err(Error::Unreadable { whom }));
             return self.on_oversize(site, connection);
         };

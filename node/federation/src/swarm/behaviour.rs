@@ -30,9 +30,10 @@ use crate::{Admission, Caller, Channel, tell};
 /// How long a handshake may take: TCP, noise and the multiplexer, or QUIC.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
 
-/// Streams of one connection at once. Five channels with 16 requests each way, adverts and consoles
-/// take some 180; the multiplexer may buffer 256 KiB for each that we are slow to read.
-const STREAMS_PER_CONNECTION: usize = 256;
+/// Streams of one connection at once. Three channels with 16 requests each way, adverts and consoles
+/// take some 120, and two nodes of one site seldom use the two channels more at once; the
+/// multiplexer may buffer 256 KiB for each that we are slow to read.
+const STREAMS_PER_CONNECTION: usize = 128;
 
 /// Streams of one connection whose protocol is still being negotiated.
 const NEGOTIATING_PER_CONNECTION: usize = 64;
@@ -187,7 +188,7 @@ fn bus(
 fn requests(channel: Channel, limits: &Limits) -> ask::Behaviour<Frames> {
     let protocol = StreamProtocol::new(channel.protocol());
     // An answer has one byte more, which says what kind of answer it is.
-    let codec = Frames { limit: channel.limit() + 1 };
+    let codec = Frames::new(channel.limit() + 1, channel.room());
     let config = ask::Config::default()
         .with_request_timeout(limits.answer_time(channel))
         // Some more than are worked on, for those that are told that we are busy.

@@ -23,7 +23,7 @@ use super::behaviour::{Bus, BusEvent, VerbsEvent};
 use super::line::{Line, Lines};
 use super::relay::Relays;
 use crate::ask::Refused;
-use crate::codec::Frame;
+use crate::codec::Carried;
 use crate::dial::Dialer;
 use crate::gate;
 use crate::hello::{self, Greeted, Turned};
@@ -44,7 +44,7 @@ pub(super) enum Owed {
         caller: Caller,
         connection: ConnectionId,
         channel: Channel,
-        responder: ResponseChannel<Frame>,
+        responder: ResponseChannel<Carried>,
     },
     Verdict {
         site: SiteId,

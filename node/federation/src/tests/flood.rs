@@ -8,7 +8,6 @@ use libp2p::swarm::SwarmEvent;
 
 use super::gate::{address, event, rogue};
 use super::{Node, Party, Policy, TCP, until};
-use crate::codec::Frame;
 use crate::swarm::behaviour::{Bus, BusEvent, VerbsEvent};
 use crate::{Channel, Peers, Rate, Refusal, gate, tell};
 
@@ -46,7 +45,7 @@ async fn flood(rogue: &mut Swarm<Bus>) -> u64 {
         for _ in 0..count {
             sent += 1;
             let requests = swarm.behaviour_mut().gate.inner.channel(Channel::Outbox);
-            requests.send_request(&peer, Frame::Whole(vec![0; 1024]));
+            requests.send_request(&peer, vec![0; 1024].into());
         }
         None
     })
@@ -86,6 +85,48 @@ async fn a_flood_is_not_worked_on_and_then_not_read() {
     })
     .await;
     assert!(honest.bus.ask(node.site, Channel::Outbox, b"hello".to_vec()).await.is_ok());
+    node.bus.close().await;
+    honest.bus.close().await;
+}
+
+/// Sends so many of the longest requests at once, each of which is worked on until it is released.
+async fn overfill(rogue: &mut Swarm<Bus>, count: usize) {
+    event(rogue, |swarm, event| {
+        let SwarmEvent::Behaviour(BusEvent::Gate(gate::Event::Greeted { peer, .. })) = event else {
+            return None;
+        };
+        let mut body = b"wait".to_vec();
+        body.resize(Channel::Outbox.limit(), 0);
+        for _ in 0..count {
+            let requests = swarm.behaviour_mut().gate.inner.channel(Channel::Outbox);
+            requests.send_request(&peer, body.clone().into());
+        }
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_a_connections_room_waits_unread() {
+    let (alpha, beta, gamma) = (Party::new(1), Party::new(2), Party::new(3));
+    let node = Node::start(&beta, TCP, &[&alpha, &gamma]).await;
+    let honest = Node::start(&gamma, TCP, &[&beta]).await;
+    honest.dial(&node).await;
+    honest.until_connected(&node).await;
+    let mut rogue = rogue(&alpha, &[&beta]);
+    rogue.dial(address(&node)).unwrap();
+    let fitting = (Channel::Outbox.room() / Channel::Outbox.limit()) as u64;
+    overfill(&mut rogue, AT_ONCE).await;
+    let sending = tokio::spawn(async move { event::<_, ()>(&mut rogue, |_, _| None).await });
+    until("the room is full", async || node.echo.asked() == fitting).await;
+    // Another peer has room of its own.
+    for _ in 0..5 {
+        assert!(honest.bus.ask(node.site, Channel::Outbox, b"hello".to_vec()).await.is_ok());
+    }
+    assert_eq!(node.echo.asked(), fitting + 5, "more was read than there is room for");
+    node.echo.released.add_permits(AT_ONCE);
+    until("the rest is read", async || node.echo.asked() > fitting + 5).await;
+    sending.abort();
     node.bus.close().await;
     honest.bus.close().await;
 }

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 use protocol::identity::Scopes;
 
 use super::{DEADLINE, Node, Party, Policy, TCP, until};
-use crate::codec::{Frame, Frames};
+use crate::codec::Frames;
 use crate::swarm::behaviour::{self, Bus, BusEvent};
 use crate::{Channel, Peers, Refusal, gate, hello};
 
@@ -28,7 +28,7 @@ fn raw<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 
 fn requests(protocol: &'static str) -> request_response::Behaviour<Frames> {
     request_response::Behaviour::with_codec(
-        Frames { limit: 8 << 20 },
+        Frames::new(8 << 20, 8 << 20),
         [(StreamProtocol::new(protocol), ProtocolSupport::Full)],
         request_response::Config::default(),
     )
@@ -69,7 +69,7 @@ async fn before_the_hello_a_request_is_not_answered() {
     stranger.dial(address(&node)).unwrap();
     let failure = event(&mut stranger, |swarm, event| match event {
         SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-            swarm.behaviour_mut().send_request(&peer_id, Frame::Whole(b"let me in".to_vec()));
+            swarm.behaviour_mut().send_request(&peer_id, b"let me in".to_vec().into());
             None
         }
         SwarmEvent::Behaviour(request_response::Event::OutboundFailure { error, .. }) => {
@@ -115,7 +115,7 @@ async fn a_hello_that_is_no_hello_is_refused() {
         stranger.dial(address(&node)).unwrap();
         event(&mut stranger, |swarm, event| match event {
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                swarm.behaviour_mut().send_request(&peer_id, Frame::Whole(bytes.clone()));
+                swarm.behaviour_mut().send_request(&peer_id, bytes.clone().into());
                 None
             }
             SwarmEvent::ConnectionClosed { .. } => Some(()),
@@ -165,7 +165,7 @@ async fn an_oversized_frame_ends_the_connection_and_nothing_else() {
         SwarmEvent::Behaviour(BusEvent::Gate(gate::Event::Greeted { peer, .. })) => {
             let body = vec![0; Channel::Machine.limit() + 2];
             let requests = swarm.behaviour_mut().gate.inner.channel(Channel::Machine);
-            requests.send_request(&peer, Frame::Whole(body));
+            requests.send_request(&peer, body.into());
             None
         }
         SwarmEvent::ConnectionClosed { .. } => Some(()),

@@ -8,7 +8,6 @@ use tokio::io::AsyncReadExt as _;
 use super::gate::{address, event, rogue};
 use super::link::Relay;
 use super::{Node, Party, Policy, TCP, until};
-use crate::codec::Frame;
 use crate::swarm::behaviour::BusEvent;
 use crate::{Channel, PeerAddress, Peers, ask, gate};
 
@@ -159,7 +158,7 @@ async fn an_inner_channel_is_refused_to_another_site_and_costs_it_the_connection
         event(&mut rogue, |swarm, event| match event {
             SwarmEvent::Behaviour(BusEvent::Gate(gate::Event::Greeted { peer, .. })) => {
                 let requests = swarm.behaviour_mut().gate.inner.channel(channel);
-                requests.send_request(&peer, Frame::Whole(b"vote for me".to_vec()));
+                requests.send_request(&peer, b"vote for me".to_vec().into());
                 None
             }
             SwarmEvent::ConnectionClosed { .. } => Some(()),
