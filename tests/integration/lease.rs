@@ -2,7 +2,6 @@
 //! started elsewhere. The consoles' heartbeats and the processes' states say so, not the sites.
 
 use std::fs;
-use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use uuid::Uuid;
 
 use crate::console::Pulse;
 use crate::sites::{Machine, PATIENCE};
-use crate::world::{World, until};
+use crate::world::{World, note, until};
 
 const HOME: &str = "alpha";
 const PEERS: [&str; 2] = ["beta", "gamma"];
@@ -63,12 +62,6 @@ fn look(world: &World, site: &str, uuid: Uuid) -> Result<Seen> {
 
 fn pulse(world: &World, site: &str, uuid: Uuid) -> Result<Pulse> {
     Pulse::read(&world.sites.keeps(site, uuid))
-}
-
-/// Says something about the run, for whoever reads it.
-fn note(since: Instant, text: &str) {
-    // Where nobody listens any more, nothing can be said.
-    drop(writeln!(std::io::stderr(), "{:7.3} s  {text}", since.elapsed().as_secs_f64()));
 }
 
 /// Submits a service of one machine, waits until it beats, and says where it runs.

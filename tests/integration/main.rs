@@ -7,10 +7,13 @@
 
 mod bad_input;
 mod console;
+mod history;
 mod kills;
 mod lease;
+mod linearizability;
 mod main_job;
 mod membership;
+mod nodes;
 mod sites;
 mod terminal;
 mod traces;

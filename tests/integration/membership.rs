@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
-use testnet::{Plan, wait_for};
+use testnet::Plan;
 
 use crate::console::Pulse;
-use crate::sites::{PATIENCE, Sites};
+use crate::nodes::{leader, nodes, until_voters};
+use crate::sites::Sites;
 use crate::world::{World, manifest, until};
 
 /// The nodes of alpha, by their numbers.
@@ -23,51 +24,15 @@ const KILLS: usize = 3;
 /// How many writes are acknowledged between two moments of a killing, so that load is on.
 const WRITES: usize = 5;
 
-/// A node, as far as the test looks at it.
-#[derive(Clone, Debug, Deserialize)]
-struct Node {
-    id: usize,
-    role: String,
-    lag: Option<u64>,
-    reachable: bool,
-}
-
 /// A key or a machine, as far as the test looks at it.
 #[derive(Clone, Debug, Deserialize)]
 struct Named {
     name: String,
 }
 
-impl Node {
-    fn votes(&self) -> bool {
-        matches!(self.role.as_str(), "leader" | "voter")
-    }
-}
-
-fn nodes(sites: &Sites, at: &str) -> Result<Vec<Node>> {
-    sites.read(at, &["site", "node", "ls"])
-}
-
 fn names(sites: &Sites, at: &str, noun: &str) -> Result<BTreeSet<String>> {
     let all: Vec<Named> = sites.read(at, &[noun, "ls"])?;
     Ok(all.into_iter().map(|it| it.name).collect())
-}
-
-/// The name of the node that leads, once one does.
-fn leader(sites: &Sites, at: &str, known: &[(usize, &'static str)]) -> Result<&'static str> {
-    wait_for("a leader", PATIENCE, || {
-        let leads = nodes(sites, at)?.into_iter().find(|node| node.role == "leader");
-        let found = leads.and_then(|node| known.iter().find(|(id, _)| *id == node.id));
-        Ok(found.map(|(_, name)| *name))
-    })
-}
-
-fn until_voters(sites: &Sites, at: &str, count: usize) -> Result<()> {
-    until("the votes", || {
-        let all = nodes(sites, at)?;
-        let voters: Vec<&Node> = all.iter().filter(|node| node.votes()).collect();
-        Ok(voters.len() == count && voters.iter().all(|node| node.reachable && node.lag == Some(0)))
-    })
 }
 
 /// Writes at one node, again and again, until it is told to stop. What was acknowledged, and the
@@ -115,8 +80,7 @@ impl Written {
 
 /// Kills the leader while all nodes are written at, and starts it again.
 fn kill_under_load(world: &mut World, run: usize, all: &mut Written) -> Result<()> {
-    let known: Vec<(usize, &str)> = (1..).zip(NODES).collect();
-    let victim = leader(&world.sites, NODES[0], &known)?;
+    let victim = leader(&world.sites, NODES[0], &NODES)?;
     let sites = world.sites.clone();
     let stop = AtomicBool::new(false);
     let before = names(&sites, NODES[0], "key")?.len();

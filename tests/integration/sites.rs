@@ -21,6 +21,18 @@ use crate::console::Pulse;
 /// or a node's after it was killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a client waits that gives up early: several times what an answer takes.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The exit code of a site that refuses.
+pub(crate) const REFUSED: i32 = 3;
+
+/// The exit code of a thing that there is not.
+pub(crate) const NOT_FOUND: i32 = 4;
+
+/// The exit code of a site that cannot be reached, or cannot answer now.
+pub(crate) const UNREACHABLE: i32 = 5;
+
 /// What the command line answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -115,6 +127,16 @@ impl Sites {
         let mut command = Command::new(self.program(site));
         let output = command.args(words).stdin(Stdio::null()).output();
         Ok(output.with_context(|| format!("run reservoir at {site}"))?.into())
+    }
+
+    /// Says something to a site as a client that gives up after a while: then what comes of it is
+    /// not known, and the exit code is none of ours.
+    pub(crate) fn ask_shortly(&self, site: &str, words: &[&str]) -> Result<Answer> {
+        let time = SHORT_PATIENCE.as_secs_f64().to_string();
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", &time]).arg(self.program(site));
+        let output = command.args(words).stdin(Stdio::null()).output();
+        Ok(output.with_context(|| format!("run reservoir at {site} for a while"))?.into())
     }
 
     /// Says something that must be done.

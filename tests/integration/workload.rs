@@ -11,13 +11,7 @@ use protocol::ids::Mint;
 use protocol::time::Timestamp;
 use testnet::wait_for;
 
-use crate::sites::{Answer, Machine, PATIENCE, Sites};
-
-/// The exit code of a site that cannot be reached, or cannot answer now.
-const UNREACHABLE: i32 = 5;
-
-/// The exit code of a site that refuses.
-const REFUSED: i32 = 3;
+use crate::sites::{Answer, Machine, PATIENCE, REFUSED, Sites, UNREACHABLE};
 
 /// The most machines at once: one less than the sites have processors for.
 const MACHINES_MAX: usize = 7;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -33,10 +34,12 @@ impl World {
     /// Brings a plan up for the test `name`, with the guest in the catalogue of each site that
     /// takes machines.
     pub(crate) fn start(name: &'static str, plan: &Plan) -> Result<Self> {
+        let begun = Instant::now();
         let plan = Plan { reservoir: Some(program("reservoir")?), ..plan.clone() };
         let place = tempfile::tempdir().context("make a directory")?;
         let directory = place.path().join("net");
         let net = Testnet::start(&plan, &directory)?;
+        note(begun, "the testnet is up");
         let sites = Sites::meet(&directory, plan.hosts().iter().map(String::as_str))?;
         let world = Self { net: Some(net), sites, place, name };
         for site in &plan.sites {
@@ -46,6 +49,7 @@ impl World {
                 Ok((show["inside"]["hosts"][0]["trouble"] == "").then_some(()))
             })?;
         }
+        note(begun, "every site takes machines");
         Ok(world)
     }
 
@@ -142,4 +146,10 @@ pub(crate) fn manifest(service: &str, parts: &[(&str, u32, Option<&str>)]) -> St
 /// Waits as long as anything may take.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     wait_for(what, PATIENCE, || Ok(holds()?.then_some(())))
+}
+
+/// Says something about the run, for whoever reads it.
+pub(crate) fn note(since: Instant, text: &str) {
+    // Where nobody listens any more, nothing can be said.
+    drop(writeln!(std::io::stderr(), "{:7.3} s  {text}", since.elapsed().as_secs_f64()));
 }
