@@ -49,7 +49,7 @@ impl World {
             _ => self.end_a_guest(member),
         }
         let sites = u64::try_from(self.members.len()).expect("a world has few sites");
-        let at = self.now + self.chance.between(50, self.shape.pace / sites.min(20));
+        let at = self.now + self.chance.between(50, self.shape.pace / sites.min(30));
         self.schedule(at, Event::Strike);
     }
 

@@ -50,9 +50,6 @@ const SEEDS: u64 = 200;
 /// Within so many small worlds a rule that was left out must have been missed.
 const SEEDS_UNTIL_MISSED: u64 = 60;
 
-/// The seed of the large world.
-const LARGE: u64 = 50;
-
 /// A number from the environment, by which a person repeats or lengthens a run.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration file")]
 fn asked_for(name: &str) -> Option<u64> {
@@ -95,16 +92,26 @@ fn small_worlds_keep_every_promise() {
     assert!(missing.is_empty(), "never met: {missing:?} of {census:#?}");
 }
 
-#[test]
-fn fifty_sites_keep_every_promise() {
-    let seed = asked_for("RESERVOIR_SEED").unwrap_or(LARGE);
-    let shape = Shape { sites: 50, services: 60, trouble: 120_000, pace: 24_000 };
-    let summary = holds("fifty_sites_keep_every_promise", shape, seed);
-    let census = summary.census;
+/// A large world: as many sites as a federation of a country may have.
+fn two_hundred_sites(test: &str, seed: u64) {
+    let seed = asked_for("RESERVOIR_SEED").unwrap_or(seed);
+    let shape = Shape { sites: 200, services: 240, trouble: 120_000, pace: 24_000 };
+    let census = holds(test, shape, seed).census;
     assert!(census.machines_there > 0, "peers ran machines: {census:#?}");
     assert!(census.messages_lost > 0, "messages were lost: {census:#?}");
     assert!(census.messages_doubled > 0, "messages were doubled: {census:#?}");
     assert!(census.messages_reordered > 0, "messages were reordered: {census:#?}");
+    assert!(census.machines_given_back > 0, "machines were placed anew: {census:#?}");
+}
+
+#[test]
+fn two_hundred_sites_keep_every_promise() {
+    two_hundred_sites("two_hundred_sites_keep_every_promise", 200);
+}
+
+#[test]
+fn two_hundred_other_sites_keep_every_promise() {
+    two_hundred_sites("two_hundred_other_sites_keep_every_promise", 201);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) enum Payload {
     /// The home's answer.
     SessionRenewal { number: u64, renewal: Rc<SessionRenewal> },
     /// A gossiped advert. Gossip is checked where it is passed on, so its signature is checked
-    /// once here and not by each of fifty receivers.
+    /// once here and not by each of two hundred receivers.
     Advert(Rc<Verified<Advert>>),
 }
 
