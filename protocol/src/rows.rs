@@ -72,11 +72,23 @@ pub trait Replicated: Sized + Debug + Send + Sync + 'static {
     /// If a row is not of this state.
     fn load(rows: impl Iterator<Item = Row>) -> Result<Self, LoadError>;
 
+    /// Whose doing a command is: under load, a site's own work goes before that of others.
+    fn origin(command: &Self::Command) -> Origin;
+
     /// Applies one command.
     fn apply(&mut self, command: &Self::Command) -> Self::Outcome;
 
     /// The rows touched since the last call, each as it is now.
     fn take_changes(&mut self) -> Vec<Change>;
+}
+
+/// Whose doing a command is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// The site's own: its tenants', its operators', its hosts'. It goes first.
+    Own,
+    /// Another site's.
+    Foreign,
 }
 
 /// A table of a replicated state.

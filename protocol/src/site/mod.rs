@@ -37,7 +37,7 @@ use crate::ids::{
     CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NodeId, RequestId,
     ServiceId, SiteId, TenantId,
 };
-use crate::rows::{Change, LoadError, Replicated, Row, Table};
+use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
 
 pub use command::{Command, Outcome, Refusal, Stamped};
@@ -206,6 +206,11 @@ impl Replicated for Site {
         }
         site.count_occupancy();
         Ok(site)
+    }
+
+    fn origin(stamped: &Stamped) -> Origin {
+        let is_foreign = matches!(stamped.command, Command::Receive { .. });
+        if is_foreign { Origin::Foreign } else { Origin::Own }
     }
 
     fn apply(&mut self, stamped: &Stamped) -> Outcome {

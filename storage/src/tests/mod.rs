@@ -5,7 +5,7 @@ mod crash;
 mod refusals;
 mod snapshots;
 #[path = "../../tests/tally/mod.rs"]
-mod tally;
+pub(crate) mod tally;
 
 use std::path::Path;
 use std::sync::Arc;

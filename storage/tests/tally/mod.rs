@@ -1,8 +1,11 @@
 //! The smallest state worth replicating: how often each key was counted. A command that is lost
 //! leaves a zero, one that is applied twice a two.
 
-use protocol::rows::{Change, LoadError, Replicated, Row, Table};
+use protocol::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use serde::{Deserialize, Serialize};
+
+/// Keys from here on are other sites'.
+pub(crate) const FOREIGN: u64 = 1 << 40;
 
 /// Counts.
 #[derive(Debug)]
@@ -47,6 +50,10 @@ impl Replicated for Tally {
             }
         }
         Ok(Self { counts })
+    }
+
+    fn origin(command: &Count) -> Origin {
+        if command.keys.iter().any(|key| *key >= FOREIGN) { Origin::Foreign } else { Origin::Own }
     }
 
     fn apply(&mut self, command: &Count) -> u64 {
