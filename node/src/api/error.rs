@@ -73,6 +73,10 @@ pub enum Code {
     IllegalStep,
     /// The machine is being deployed.
     Deploying,
+    /// The service has ended.
+    ServiceOver,
+    /// The component cannot have so many machines.
+    NotScaled,
     /// The machine has no console now.
     NoConsole,
     /// The state is another site's.
@@ -151,6 +155,8 @@ impl Code {
             Self::Repeated => "repeated",
             Self::IllegalStep => "illegal_step",
             Self::Deploying => "deploying",
+            Self::ServiceOver => "service_over",
+            Self::NotScaled => "not_scaled",
             Self::NoConsole => "no_console",
             Self::OtherSite => "other_site",
             Self::UnknownPeer => "unknown_peer",
@@ -182,6 +188,7 @@ impl Code {
             Self::Malformed
             | Self::BadManifest
             | Self::BadSize
+            | Self::NotScaled
             | Self::DiskTooSmall
             | Self::OwnSite
             | Self::BadAddress => StatusCode::BAD_REQUEST,
@@ -214,6 +221,7 @@ impl Code {
             | Self::Repeated
             | Self::IllegalStep
             | Self::Deploying
+            | Self::ServiceOver
             | Self::NoConsole
             | Self::OtherSite
             | Self::Gap => StatusCode::CONFLICT,
@@ -248,7 +256,9 @@ impl Code {
             Refusal::DiskTooSmall { .. } => Self::DiskTooSmall,
             Refusal::BadSize { .. } => Self::BadSize,
             Refusal::IllegalStep { .. } => Self::IllegalStep,
-            Refusal::Deploying { .. } => Self::Deploying,
+            Refusal::Deploying { .. } | Refusal::StillPlaced { .. } => Self::Deploying,
+            Refusal::ServiceOver { .. } => Self::ServiceOver,
+            Refusal::NotScaled { .. } => Self::NotScaled,
             Refusal::Full { .. } => Self::Full,
             Refusal::UnknownPeer { .. } => Self::UnknownPeer,
             Refusal::OwnSite { .. } => Self::OwnSite,

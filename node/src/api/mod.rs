@@ -227,6 +227,7 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::PlanServices => post(services::plan),
         Id::ListServices => get(services::list),
         Id::ShowService => get(services::show),
+        Id::ScaleService => put(services::scale),
         Id::EndService => delete(services::end),
         Id::InitializeMachine => post(machines::initialize),
         Id::ListMachines => get(machines::list),

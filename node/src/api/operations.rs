@@ -47,6 +47,8 @@ pub enum Id {
     ListServices,
     /// One service, now or when it has changed.
     ShowService,
+    /// Give a component of a service another number of machines.
+    ScaleService,
     /// Take a service down.
     EndService,
     /// Define a machine without starting it.
@@ -137,11 +139,14 @@ const JOIN: Operation = Operation {
     lasting: false,
 };
 
+/// Where a component is scaled.
+const SCALE: &str = "/v1/services/{id}/components/{component}";
+
 use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 35] = [
+pub static OPERATIONS: [Operation; 36] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -161,6 +166,7 @@ pub static OPERATIONS: [Operation; 35] = [
     quick(Id::PlanServices, "PlanVEEs", M::POST, "/v1/services/plan", Tenant),
     quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),
     lasting(Id::ShowService, "ShowService", M::GET, "/v1/services/{id}", Tenant),
+    quick(Id::ScaleService, "ScaleService", M::PUT, SCALE, Tenant),
     quick(Id::EndService, "EndService", M::DELETE, "/v1/services/{id}", Tenant),
     quick(Id::InitializeMachine, "InitializeVEE", M::POST, "/v1/machines", Tenant),
     quick(Id::ListMachines, "ListVEEs", M::GET, "/v1/machines", Tenant),

@@ -104,6 +104,21 @@ pub(super) async fn end(
     propose::tenant(&server, caller, request, TenantAsk::End { service }, &id).await
 }
 
+/// `ScaleService`
+pub(super) async fn scale(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((id, component)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Taken>), Error> {
+    let (service, component) = (input::id(&id)?, input::id(&component)?);
+    let request = input::request_id(&headers)?;
+    let shapes::Scale { replicas } = input::json(&headers, body).await?;
+    let ask = TenantAsk::Scale { service, component, replicas };
+    propose::tenant(&server, caller, request, ask, &id).await
+}
+
 /// The manifest in a body, if it has no faults and names images of the catalogue only.
 async fn manifest(server: &Server, headers: &HeaderMap, body: Body) -> Result<Manifest, Error> {
     input::media_type(headers, &YAML)?;
@@ -127,7 +142,7 @@ fn summary(site: &Site, id: ServiceId, row: &Service) -> shapes::Summary {
         mode: row.mode,
         since: row.since.into(),
         created: row.created.into(),
-        machine_count: row.machines.len(),
+        machine_count: usize::try_from(row.manifest.machines()).unwrap_or(usize::MAX),
         active_count: machines.filter(|it| it.state() == MachineState::Active).count(),
     }
 }

@@ -28,11 +28,12 @@ fn refusals() -> Vec<Refusal> {
     let key = KeyId::from_uuid(Uuid::nil());
     let agreement = HoldId::from_uuid(Uuid::nil());
     let host = HostId::from_uuid(Uuid::nil());
+    let service = ServiceId::from_uuid(Uuid::nil());
     let name = "guest".parse().unwrap();
     let node = NodeId(2);
     vec![
         Refusal::OtherSite { site },
-        Refusal::UnknownService { service: ServiceId::from_uuid(Uuid::nil()) },
+        Refusal::UnknownService { service },
         Refusal::UnknownMachine { machine },
         Refusal::UnknownImage { name, component: None },
         Refusal::UnknownImageId { image },
@@ -46,6 +47,13 @@ fn refusals() -> Vec<Refusal> {
         Refusal::BadSize { size: Size::default() },
         Refusal::IllegalStep { machine, from: Goal::Defined, verb: Verb::Pause },
         Refusal::Deploying { machine },
+        Refusal::StillPlaced { service },
+        Refusal::ServiceOver { service },
+        Refusal::NotScaled {
+            component: "web".parse().unwrap(),
+            replicas: 0,
+            reason: "too few".to_owned(),
+        },
         Refusal::Full { what: "keys".to_owned(), limit: 1_000 },
         Refusal::UnknownPeer { site },
         Refusal::OwnSite { site },
@@ -92,6 +100,9 @@ fn each_refusal_has_a_code_and_a_status() {
         400 bad_size
         409 illegal_step
         409 deploying
+        409 deploying
+        409 service_over
+        400 not_scaled
         507 full
         404 unknown_peer
         400 own_site

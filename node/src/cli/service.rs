@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use axum::http::Method;
-use protocol::machine::State;
+use protocol::machine::{Goal, State};
 use protocol::manifest;
 
 use super::arguments::Service;
@@ -54,6 +54,20 @@ pub(super) async fn run(
             let path = format!("/v1/services/{}", summary.id);
             let service: shapes::Service = client.get(&path).await?;
             output.say(&service, |now| shown(&service, now))
+        }
+        Service::Scale { service, component, replicas, detach } => {
+            let summary: Summary = find(&client.list("/v1/services").await?, &service)?;
+            let path = format!("/v1/services/{}", summary.id);
+            let scale = shapes::Scale { replicas };
+            let part = format!("{path}/components/{component}");
+            let taken: Taken = client.ask(Method::PUT, &part, Some(&scale)).await?;
+            if detach {
+                let said = format!("component {component} is to have {replicas} machines\n");
+                return output.say(&taken, |_| said);
+            }
+            let service = scaled(client, &path).await?;
+            output.say(&service, |now| shown(&service, now))?;
+            scale_verdict(&service, component.as_str())
         }
         Service::End { service, detach } => {
             let summary: Summary = find(&client.list("/v1/services").await?, &service)?;
@@ -146,16 +160,49 @@ async fn follow(client: &Client, taken: &Taken) -> Result<shapes::Service, Error
     }
 }
 
+/// Follows a scaled service until the machines that are missing run or have found no place, and
+/// nothing is left of those that were too many.
+async fn scaled(client: &Client, path: &str) -> Result<shapes::Service, Error> {
+    let screen = Screen::new();
+    let mut service: shapes::Service = client.get(path).await?;
+    loop {
+        let standing = service.machines.iter().filter(|machine| machine.ended.is_none());
+        standing.clone().try_for_each(|machine| screen.show(machine))?;
+        let going = standing.clone().any(|machine| machine.goal == Goal::Destroyed);
+        if has_settled(&service) && !going {
+            return Ok(service);
+        }
+        service = poll(client, path, service.index).await?;
+    }
+}
+
+/// Whether the machines of a scaled component run, as far as their tenant wants them to.
+fn scale_verdict(service: &shapes::Service, component: &str) -> Result<(), Error> {
+    let amiss = service.machines.iter().find(|machine| {
+        machine.component.as_deref() == Some(component)
+            && machine.ended.is_none()
+            && matches!(machine.state, State::Failed | State::Placing)
+    });
+    amiss.map_or(Ok(()), |machine| {
+        let what = format!("machine {} does not run", machine.name);
+        Err(Error::Ended { what, reason: format!("it is {}: {}", machine.state, machine.reason) })
+    })
+}
+
 /// Whether a deployment has come to its end, good or bad: a machine that has failed although it
-/// has a place keeps its service from ever running, once nothing else is on its way.
+/// has a place, or one that was lost and for which there is no other place, keeps its service from
+/// running, once nothing else is on its way.
 pub(super) fn has_settled(service: &shapes::Service) -> bool {
     match service.summary.stage {
         Stage::Running | Stage::Refused | Stage::Ending | Stage::Ended => true,
         Stage::Reserving | Stage::Committing => false,
-        Stage::Starting => service
-            .machines
-            .iter()
-            .all(|machine| matches!(machine.state, State::Active | State::Failed)),
+        Stage::Starting => service.machines.iter().all(|machine| match machine.state {
+            State::Active | State::Paused | State::Suspended | State::Failed | State::Destroyed => {
+                true
+            }
+            State::Placing => !machine.reason.is_empty(),
+            State::Defined | State::Staging => false,
+        }),
     }
 }
 

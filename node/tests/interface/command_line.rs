@@ -84,6 +84,16 @@ async fn a_service_is_submitted_followed_shown_and_ended() {
     let console = run(&context, &["machine", "console", "shop/web-2"]).await.succeeds();
     assert!(console.contains("the guest in "), "{console}");
 
+    let scaled = run(&context, &["service", "scale", "shop", "web", "4"]).await.succeeds();
+    assert_eq!(scaled.matches("ACTIVE").count(), 3, "shop/web-1 stays paused: {scaled}");
+    run(&context, &["service", "scale", "shop", "web", "5"])
+        .await
+        .fails(3, "no host here has room");
+    run(&context, &["service", "scale", "shop", "web", "0"]).await.fails(3, "from 1 to 256");
+    run(&context, &["service", "scale", "shop", "web", "1"]).await.succeeds();
+    let services = run(&context, &["service", "ls"]).await.succeeds();
+    assert!(services.contains("0/1"), "{services}");
+
     run(&context, &["service", "end", "shop"]).await.succeeds();
     let left = run(&context, &["-o", "json", "machine", "ls"]).await.succeeds();
     assert_eq!(left.trim(), "[]");

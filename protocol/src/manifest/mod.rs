@@ -201,6 +201,22 @@ impl Manifest {
         self.components.values().map(|component| component.replicas).sum()
     }
 
+    /// The manifest with another number of machines of one component.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such component, or a limit would not be kept.
+    pub fn scaled(&self, component: &ComponentName, replicas: u32) -> Result<Self, Problem> {
+        let mut components = self.components.clone();
+        let Some(scaled) = components.get_mut(component) else {
+            let known = self.components.keys().map(ComponentName::as_str);
+            let similar = problem::similar(component.as_str(), known);
+            return Err(Problem::UnknownComponent { component: component.clone(), similar });
+        };
+        scaled.replicas = replicas;
+        Self::new(self.service.clone(), components)
+    }
+
     /// The components in the order in which they are started, as waves: those of one wave wait
     /// for nothing but earlier waves.
     #[must_use]

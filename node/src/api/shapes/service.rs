@@ -80,7 +80,7 @@ pub struct Summary {
     pub since: Moment,
     /// When it was submitted.
     pub created: Moment,
-    /// How many machines it has.
+    /// How many machines it should have.
     pub machine_count: usize,
     /// How many of them are ACTIVE.
     pub active_count: usize,
@@ -98,6 +98,14 @@ pub struct Service {
     pub machines: Vec<Machine>,
     /// What was asked for, as YAML.
     pub manifest: String,
+}
+
+/// How many machines a component is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// So many.
+    pub replicas: u32,
 }
 
 /// Where the machines of a manifest would go.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use protocol::manifest::OnPartition;
+use protocol::manifest::{ComponentName, OnPartition};
 use protocol::units::Mebibytes;
 
 /// What can be done with services.
@@ -30,6 +30,19 @@ pub enum Service {
     Show {
         /// Which.
         service: String,
+    },
+    /// Give a component of it another number of machines, and follow them: missing ones are
+    /// placed and started, and those with the highest numbers go if they are too many.
+    Scale {
+        /// Which.
+        service: String,
+        /// Which of its components.
+        component: ComponentName,
+        /// How many machines it is to have from now on.
+        replicas: u32,
+        /// Do not wait for the machines.
+        #[arg(long)]
+        detach: bool,
     },
     /// Take one down: its machines are destroyed.
     End {

@@ -329,6 +329,9 @@ fn a_deployment_has_settled_when_nothing_is_on_its_way() {
     assert!(service::has_settled(&with(Stage::Running, State::Active)));
     assert!(service::has_settled(&with(Stage::Refused, State::Failed)));
     assert!(service::has_settled(&with(Stage::Starting, State::Failed)));
+    let lost = web(1, "alpha", State::Placing, "no host here has room for it");
+    assert!(service::has_settled(&shop(Stage::Starting, vec![lost])));
+    assert!(!service::has_settled(&with(Stage::Starting, State::Placing)));
     assert!(!service::has_settled(&with(Stage::Starting, State::Staging)));
     assert!(!service::has_settled(&with(Stage::Reserving, State::Failed)));
 }
@@ -377,6 +380,7 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir node run --data d --config f --check",
         "reservoir site init --data d --name alpha",
         "reservoir service submit f --plan --best-effort --detach -o json",
+        "reservoir service scale shop web 3 --detach",
         "reservoir machine define m --image i --vcpus 1 --memory 128MiB --disk 64MiB --site s",
         "reservoir machine activate a b c --wait",
         "reservoir machine console m --for 5",
@@ -403,6 +407,7 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir peer policy n",
         "reservoir peer policy n credit=much",
         "reservoir site reserve 1.5",
+        "reservoir service scale shop web many",
         "reservoir machine define m --image i --memory 128 --disk 64MiB",
     ] {
         assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::state::{Displacement, Guest, Machine, Mode, Place, Stage};
+use super::super::state::{Displacement, Guest, Machine, Membership, Mode, Place, Stage};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Refusal, Report};
 use crate::ids::{MachineId, ServiceId, SiteId};
@@ -74,15 +74,20 @@ impl Site {
         }
     }
 
-    fn stage_of(&self, machine: MachineId) -> Option<&Stage> {
-        let (service, _) = self.service_of(machine)?;
+    pub(super) fn stage(&self, service: ServiceId) -> Option<&Stage> {
         self.services.get(&service).map(|service| &service.stage)
     }
 
-    /// Whether a machine's service is not through with its deployment.
-    pub(super) fn is_deploying(&self, machine: MachineId) -> bool {
+    pub(super) fn stage_of(&self, machine: MachineId) -> Option<&Stage> {
+        self.stage(self.service_of(machine)?.0)
+    }
+
+    /// Whether a machine's service has yet to start it.
+    pub(super) fn awaits_its_start(&self, machine: MachineId) -> bool {
+        let membership = self.machines.get(&machine).and_then(|row| row.membership.as_ref());
         let stage = self.stage_of(machine);
-        matches!(stage, Some(Stage::Reserving | Stage::Committing | Stage::Starting))
+        membership.is_some_and(|it| !it.started)
+            && matches!(stage, Some(Stage::Reserving | Stage::Committing | Stage::Starting))
     }
 
     /// Machines have their places: each is led where it should be. One whose goal is DEFINED is
@@ -253,7 +258,7 @@ impl Site {
         let settled = |component: &ComponentName| {
             self.all(id, |row| {
                 let other = row.membership.as_ref().is_none_or(|it| it.component != *component);
-                other || has_started(row) || row.place == Place::Nowhere
+                other || is_through(row)
             })
         };
         let ready: Vec<ComponentName> = service
@@ -265,13 +270,15 @@ impl Site {
             .collect();
         for machine in self.members(id) {
             let Some(row) = self.machines.get_mut(&machine) else { continue };
-            let is_ready = row.membership.as_ref().is_some_and(|it| ready.contains(&it.component));
-            if is_ready && row.goal == Goal::Defined && row.place != Place::Nowhere {
+            let is_wanted = row.goal == Goal::Defined && row.place != Place::Nowhere;
+            let waits = |it: &&mut Membership| !it.started && ready.contains(&it.component);
+            if is_wanted && let Some(membership) = row.membership.as_mut().filter(waits) {
+                membership.started = true;
                 row.goal = Goal::Active;
                 self.order(machine, turn);
             }
         }
-        if self.all(id, |row| has_started(row) || row.place == Place::Nowhere) {
+        if self.all(id, is_through) {
             self.enter(id, Stage::Running, turn);
         }
     }
@@ -351,6 +358,16 @@ pub(in crate::site) fn reference_allows(
     name: &str,
 ) -> bool {
     sites.is_none_or(|sites| sites.iter().any(|wanted| wanted.means(site, name)))
+}
+
+/// Whether a machine keeps its service waiting no longer: it has been started, has no place to be
+/// started at, or its tenant does not want it to run.
+fn is_through(row: &Machine) -> bool {
+    let started = row.membership.as_ref().is_none_or(|it| it.started);
+    has_started(row)
+        || row.place == Place::Nowhere
+        || row.goal == Goal::Destroyed
+        || (started && row.goal == Goal::Defined)
 }
 
 /// Whether a machine has been started and is through with it, well or not.

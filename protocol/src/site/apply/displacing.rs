@@ -111,11 +111,11 @@ impl Site {
     /// Seeks a new place for a machine that has lost the one it had. One that should not run is
     /// only described from then on; one whose memory was wanted has failed.
     pub(super) fn place_anew(&mut self, machine: MachineId, turn: &mut Turn) {
-        let deploying = self.is_deploying(machine);
+        let awaited = self.awaits_its_start(machine);
         let Some(row) = self.machines.get_mut(&machine) else { return };
         let goal = row.goal;
         let former = std::mem::replace(&mut row.place, Place::Nowhere);
-        if goal == Goal::Active || (deploying && goal == Goal::Defined) {
+        if goal == Goal::Active || (awaited && goal == Goal::Defined) {
             // Where it was it would come to the same end.
             let refused = match &former {
                 Place::There { site, .. } => BTreeMap::from([(*site, Refusal::Ended)]),

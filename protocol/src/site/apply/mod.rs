@@ -10,6 +10,7 @@ mod operator;
 mod peering;
 mod peers;
 mod repair;
+mod scaling;
 mod selling;
 mod tenant;
 mod tidying;

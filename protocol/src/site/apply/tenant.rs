@@ -9,7 +9,7 @@ use crate::epoch::Epoch;
 use crate::hull::Hull;
 use crate::ids::{ImageId, MachineId, ServiceId, TenantId};
 use crate::machine::{Goal, State, Verb};
-use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
+use crate::manifest::{Component, ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::units::Size;
 
 /// What is asked of one machine.
@@ -21,6 +21,15 @@ struct Wanted<'a> {
     on_partition: OnPartition,
 }
 
+/// What the machines of one component have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Member<'a> {
+    /// The service's name.
+    pub(super) service: &'a str,
+    pub(super) wanted: &'a Component,
+    pub(super) image: ImageId,
+}
+
 impl Site {
     pub(super) fn tenant(
         &mut self,
@@ -30,6 +39,9 @@ impl Site {
     ) -> Result<Outcome, Refusal> {
         match ask {
             TenantAsk::Submit { manifest, mode } => self.submit(tenant, manifest, *mode, turn),
+            TenantAsk::Scale { service, component, replicas } => {
+                self.scale(tenant, *service, component, *replicas, turn)
+            }
             TenantAsk::End { service } => self.end(tenant, *service, turn),
             TenantAsk::Define { name, image, size, sites, on_partition } => {
                 let taken = self.machines.iter().any(|(_, row)| {
@@ -70,33 +82,16 @@ impl Site {
         self.room_for_machines(usize::try_from(manifest.machines()).unwrap_or(usize::MAX))?;
         let mut chosen = Vec::new();
         for (component, wanted) in manifest.components() {
-            let image = self.fitting_image(&wanted.image, Some(component), wanted.size)?;
-            if !self
-                .draft_hull(MachineId::from_uuid(uuid::Uuid::nil()), image, wanted.size)
-                .is_sound()
-            {
-                return Err(Refusal::BadSize { size: wanted.size });
-            }
-            chosen.push((component, wanted, image));
+            let image = self.image_for(component, wanted)?;
+            chosen.push((component, Member { service: name, wanted, image }));
         }
         let id = ServiceId::from_uuid(turn.mint.uuid());
         let mut machines = BTreeSet::new();
-        for (component, wanted, image) in chosen {
-            for replica in 1..=wanted.replicas {
-                let membership = Membership { service: id, component: component.clone(), replica };
-                let label = format!("{name}/{component}-{replica}");
-                let wanted = Wanted {
-                    image,
-                    size: wanted.size,
-                    sites: &wanted.sites,
-                    on_partition: wanted.on_partition,
-                };
-                machines.insert(self.define(tenant, &label, Some(membership), wanted, turn)?);
-            }
-        }
-        for machine in &machines {
-            if let Some(row) = self.machines.get_mut(machine) {
-                row.place = Place::Sought { call: None, refused: BTreeMap::new() };
+        for (component, member) in chosen {
+            for replica in 1..=member.wanted.replicas {
+                let component = component.clone();
+                let membership = Membership { service: id, component, replica, started: false };
+                machines.insert(self.define_member(tenant, membership, member, turn)?);
             }
         }
         let sought: Vec<MachineId> = machines.iter().copied().collect();
@@ -114,7 +109,44 @@ impl Site {
         Ok(Outcome::Service(id))
     }
 
-    fn room_for_machines(&self, more: usize) -> Result<(), Refusal> {
+    /// The image that a component's machines start from, if they could be made.
+    pub(super) fn image_for(
+        &self,
+        component: &ComponentName,
+        wanted: &Component,
+    ) -> Result<ImageId, Refusal> {
+        let image = self.fitting_image(&wanted.image, Some(component), wanted.size)?;
+        let nobody = MachineId::from_uuid(uuid::Uuid::nil());
+        if !self.draft_hull(nobody, image, wanted.size).is_sound() {
+            return Err(Refusal::BadSize { size: wanted.size });
+        }
+        Ok(image)
+    }
+
+    /// Defines a machine of a service, for which a place is sought.
+    pub(super) fn define_member(
+        &mut self,
+        tenant: TenantId,
+        membership: Membership,
+        member: Member<'_>,
+        turn: &mut Turn,
+    ) -> Result<MachineId, Refusal> {
+        let Member { service, wanted, image } = member;
+        let label = format!("{service}/{}-{}", membership.component, membership.replica);
+        let wanted = Wanted {
+            image,
+            size: wanted.size,
+            sites: &wanted.sites,
+            on_partition: wanted.on_partition,
+        };
+        let machine = self.define(tenant, &label, Some(membership), wanted, turn)?;
+        if let Some(row) = self.machines.get_mut(&machine) {
+            row.place = Place::Sought { call: None, refused: BTreeMap::new() };
+        }
+        Ok(machine)
+    }
+
+    pub(super) fn room_for_machines(&self, more: usize) -> Result<(), Refusal> {
         if self.machines.len() + more > MACHINES_MAX {
             return Err(Refusal::Full { what: "machines".to_owned(), limit: MACHINES_MAX });
         }
@@ -218,22 +250,19 @@ impl Site {
         if verb.goal() == row.goal && row.state() != State::Failed {
             return Ok(Outcome::Done);
         }
-        let service = row.membership.as_ref().and_then(|it| self.services.get(&it.service));
-        match service.map(|service| &service.stage) {
-            Some(Stage::Reserving | Stage::Committing) => {
-                return Err(Refusal::Deploying { machine: id });
-            }
-            // That a goal is DEFINED is how its service knows what it has not started yet.
-            Some(Stage::Starting) if verb == Verb::Shutdown => {
-                return Err(Refusal::Deploying { machine: id });
-            }
-            Some(_) | None => {}
+        if let Some(Stage::Reserving | Stage::Committing) = self.stage_of(id) {
+            return Err(Refusal::Deploying { machine: id });
         }
-        match (verb, &row.place) {
+        let has_place = row.place != Place::Nowhere;
+        self.start_by_hand(id);
+        match (verb, has_place) {
             (Verb::Destroy, _) => self.withdraw(id, turn),
-            (Verb::Activate, Place::Nowhere) => self.seek_place(id, turn),
+            (Verb::Activate, false) => self.seek_place(id, turn),
             (Verb::Activate | Verb::Pause | Verb::Suspend | Verb::Shutdown, _) => {
                 self.lead(id, verb.goal(), turn);
+                if let Some((service, _)) = self.service_of(id) {
+                    self.advance(service, turn);
+                }
             }
         }
         Ok(Outcome::Done)
@@ -243,12 +272,16 @@ impl Site {
     fn seek_place(&mut self, id: MachineId, turn: &mut Turn) {
         let Some(row) = self.machines.get_mut(&id) else { return };
         row.goal = Goal::Active;
-        row.place = Place::Sought { call: None, refused: BTreeMap::new() };
-        row.lapses = 0;
-        row.sight.state = State::Defined;
-        row.sight.since = turn.now;
-        row.sight.reason.clear();
+        row.seek(turn.now);
         self.place_here(&[id], turn);
+    }
+
+    /// What a machine's tenant says of it goes before the order in which its service starts.
+    fn start_by_hand(&mut self, id: MachineId) {
+        let row = self.machines.get_mut(&id);
+        if let Some(membership) = row.and_then(|row| row.membership.as_mut()) {
+            membership.started = true;
+        }
     }
 
     /// Leads a machine that has a place, or is about to have one, to another goal. One that is

@@ -29,7 +29,7 @@ impl Site {
     pub(super) fn tidy(&mut self, now: Timestamp) -> Outcome {
         let machines: Vec<MachineId> = self.forgettable_machines(now).collect();
         for id in machines {
-            self.machines.remove(&id);
+            self.forget_machine(id);
         }
         let services: Vec<ServiceId> = self.forgettable_services(now).collect();
         for id in services {
@@ -56,6 +56,14 @@ impl Site {
             self.struck.remove(&key);
         }
         Outcome::Done
+    }
+
+    /// A service that is scaled for years does not remember every machine it ever had.
+    fn forget_machine(&mut self, id: MachineId) {
+        let membership = self.machines.remove(&id).and_then(|row| row.membership);
+        if let Some(service) = membership.and_then(|it| self.services.get_mut(&it.service)) {
+            service.machines.remove(&id);
+        }
     }
 
     fn forgettable_machines(&self, now: Timestamp) -> impl Iterator<Item = MachineId> {

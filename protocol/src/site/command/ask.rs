@@ -9,7 +9,7 @@ use super::PeerEntry;
 use crate::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
 use crate::images::Image;
 use crate::machine::Verb;
-use crate::manifest::{ImageName, Manifest, OnPartition, SiteReference};
+use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::membership::Standing;
 use crate::names::Label;
 use crate::peering::{Reserve, Setting};
@@ -24,6 +24,15 @@ pub enum TenantAsk {
         manifest: Box<Manifest>,
         /// Whether all machines hang together.
         mode: Mode,
+    },
+    /// Give a component of a service another number of machines.
+    Scale {
+        /// The service.
+        service: ServiceId,
+        /// The component.
+        component: ComponentName,
+        /// How many machines it is to have.
+        replicas: u32,
     },
     /// Take a service down.
     End {

@@ -190,6 +190,28 @@ pub enum Refusal {
         /// The machine.
         machine: MachineId,
     },
+    /// The service's machines have no places yet.
+    #[error("service {service} is still being placed: wait until its machines are started")]
+    StillPlaced {
+        /// The service.
+        service: ServiceId,
+    },
+    /// The service is no more, or never came to be.
+    #[error("service {service} has ended, or was refused: submit it again")]
+    ServiceOver {
+        /// The service.
+        service: ServiceId,
+    },
+    /// A component cannot have so many machines.
+    #[error("component '{component}' cannot have {replicas} machines: {reason}")]
+    NotScaled {
+        /// The component.
+        component: ComponentName,
+        /// How many were asked for.
+        replicas: u32,
+        /// What the manifest would break.
+        reason: String,
+    },
     /// A limit of the site.
     #[error("this site has {limit} {what} already, which is all it takes")]
     Full {

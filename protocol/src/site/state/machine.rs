@@ -132,6 +132,9 @@ pub struct Membership {
     pub component: ComponentName,
     /// Which of its replicas, from 1.
     pub replica: u32,
+    /// Whether it has been started, by its service in the order of the components, or by its
+    /// tenant.
+    pub started: bool,
 }
 
 /// A machine of a tenant of this site, wherever it runs.
@@ -170,6 +173,15 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Lets a machine that found no place be sought again, as if for the first time.
+    pub fn seek(&mut self, now: Timestamp) {
+        self.place = Place::Sought { call: None, refused: BTreeMap::new() };
+        self.lapses = 0;
+        self.sight.state = State::Defined;
+        self.sight.since = now;
+        self.sight.reason.clear();
+    }
+
     /// What a user sees of it.
     #[must_use]
     pub const fn state(&self) -> State {

@@ -15,6 +15,7 @@ enum Event {
     Submit { at: usize, vcpus: u32, replicas: u32, mode: Mode },
     Define { at: usize, vcpus: u32 },
     Update { at: usize, which: usize, verb: Verb },
+    Scale { at: usize, which: usize, replicas: u32 },
     End { at: usize, which: usize },
     Seek { at: usize },
     Work { at: usize },
@@ -35,6 +36,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (at(), 1_u32..3).prop_map(|(at, vcpus)| Event::Define { at, vcpus }),
         6 => (at(), any::<usize>(), prop::sample::select(&Verb::ALL[..]))
             .prop_map(|(at, which, verb)| Event::Update { at, which, verb }),
+        2 => (at(), any::<usize>(), 1_u32..5)
+            .prop_map(|(at, which, replicas)| Event::Scale { at, which, replicas }),
         1 => (at(), any::<usize>()).prop_map(|(at, which)| Event::End { at, which }),
         8 => at().prop_map(|at| Event::Seek { at }),
         20 => at().prop_map(|at| Event::Work { at }),
@@ -76,11 +79,16 @@ impl World {
                     }
                 }
             }
+            Event::Scale { at, which, replicas } => {
+                if let Some(service) = self.pick_service(*at, *which)
+                    && self.scale(*at, service, "web", *replicas) == Outcome::Done
+                {
+                    count("services scaled");
+                }
+            }
             Event::End { at, which } => {
-                let services: Vec<_> =
-                    self.parties[*at].site.services().map(|(id, _)| *id).collect();
-                if let Some(service) = services.get(which % services.len().max(1)) {
-                    self.ask(*at, TenantAsk::End { service: *service });
+                if let Some(service) = self.pick_service(*at, *which) {
+                    self.ask(*at, TenantAsk::End { service });
                     count("services ended");
                 }
             }
@@ -104,6 +112,11 @@ impl World {
             Event::Pass(span) => self.pass(*span),
         }
         self.judge(census);
+    }
+
+    fn pick_service(&self, at: usize, which: usize) -> Option<ServiceId> {
+        let services: Vec<_> = self.parties[at].site.services().map(|(id, _)| *id).collect();
+        services.get(which % services.len().max(1)).copied()
     }
 
     /// What concerns several sites at once.
@@ -189,6 +202,7 @@ fn sites_keep_their_invariants_whatever_happens_and_come_to_rest() {
             "services ended",
             "services refused",
             "services running",
+            "services scaled",
             "verbs obeyed",
             "verbs refused",
         ]

@@ -186,19 +186,19 @@ fn a_member_is_not_led_while_its_service_is_being_placed() {
 }
 
 #[test]
-fn a_member_destroyed_while_the_others_start_does_not_hold_them_up() {
-    let mut world = World::new(&[2, 0]);
-    let tiers: [(&str, u32, u32, &[&str]); 2] = [("data", 1, 1, &[]), ("web", 1, 1, &["data"])];
-    let service = world.submit(ALPHA, manifest("shop", &tiers), Mode::AllOrNothing);
-    assert_eq!(world.service(ALPHA, service).stage, Stage::Starting);
-    let machines: Vec<_> = world.service(ALPHA, service).machines.iter().copied().collect();
-    let data = machines.into_iter().find(|id| world.machine(ALPHA, *id).goal == Goal::Active);
-    let data = data.unwrap();
-    let refused = Outcome::Refused(Refusal::Deploying { machine: data });
-    assert_eq!(world.update(ALPHA, data, Verb::Shutdown), refused);
-    assert_eq!(world.update(ALPHA, data, Verb::Destroy), Outcome::Done);
-    world.settle();
-    assert_eq!(world.service(ALPHA, service).stage, Stage::Running);
+fn a_member_shut_down_or_destroyed_while_the_others_start_does_not_hold_them_up() {
+    for verb in [Verb::Shutdown, Verb::Destroy] {
+        let mut world = World::new(&[2, 0]);
+        let tiers: [(&str, u32, u32, &[&str]); 2] = [("data", 1, 1, &[]), ("web", 1, 1, &["data"])];
+        let service = world.submit(ALPHA, manifest("shop", &tiers), Mode::AllOrNothing);
+        assert_eq!(world.service(ALPHA, service).stage, Stage::Starting);
+        let machines: Vec<_> = world.service(ALPHA, service).machines.iter().copied().collect();
+        let data = machines.into_iter().find(|id| world.machine(ALPHA, *id).goal == Goal::Active);
+        assert_eq!(world.update(ALPHA, data.unwrap(), verb), Outcome::Done);
+        world.settle();
+        assert_eq!(world.service(ALPHA, service).stage, Stage::Running, "{verb}");
+        assert_eq!(world.machine(ALPHA, data.unwrap()).goal, verb.goal());
+    }
 }
 
 #[test]

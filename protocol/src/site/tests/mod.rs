@@ -12,6 +12,7 @@ mod monitoring;
 mod peering;
 mod repair;
 mod rows;
+mod scaling;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
