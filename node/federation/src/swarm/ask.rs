@@ -13,7 +13,8 @@ use protocol::ids::SiteId;
 use tokio::sync::oneshot;
 
 use super::inner;
-use super::task::{Outcome, Owed, Task};
+use super::task::Task;
+use super::work::{Outcome, Owed};
 use crate::ask::{Addressee, Error, Refused};
 use crate::codec::{Carried, Frame};
 use crate::{Caller, Channel};

@@ -7,6 +7,7 @@ mod ask;
 pub(crate) mod behaviour;
 pub(crate) mod directory;
 mod find;
+mod greet;
 pub(crate) mod inner;
 mod line;
 mod relay;
@@ -15,6 +16,7 @@ mod show;
 mod stream;
 mod task;
 mod tell;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

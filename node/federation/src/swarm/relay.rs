@@ -10,7 +10,8 @@ use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, identify, relay};
 
-use super::task::{Owed, Task};
+use super::task::Task;
+use super::work::Owed;
 use crate::dial::address;
 
 /// Relays at which a place is held: one may fail.

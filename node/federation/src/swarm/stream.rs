@@ -8,7 +8,8 @@ use libp2p::{PeerId, StreamProtocol};
 use libp2p_stream::OpenStreamError;
 use tokio::sync::Semaphore;
 
-use super::task::{Outcome, Owed, Task};
+use super::task::Task;
+use super::work::{Outcome, Owed};
 use super::{Command, Federation};
 use crate::ask::Addressee;
 use crate::codec::{self, Frame};

@@ -8,7 +8,8 @@ use libp2p::gossipsub::{Event, Message, MessageAcceptance, MessageId, PublishErr
 use protocol::ids::SiteId;
 
 use super::behaviour;
-use super::task::{Outcome, Owed, Task};
+use super::task::Task;
+use super::work::{Outcome, Owed};
 use crate::Verdict;
 use crate::tell::{Error, LIMIT};
 
