@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod console;
+mod copies;
 mod history;
 mod kills;
 mod lease;
@@ -14,6 +15,7 @@ mod linearizability;
 mod main_job;
 mod membership;
 mod nodes;
+mod repair;
 mod sites;
 mod terminal;
 mod traces;
