@@ -97,10 +97,18 @@ census! {
     deliveries_gapped,
     /// Cuts between groups of sites.
     partitions,
+    /// Cuts in one direction only.
+    partitions_one_way,
     /// Sites that lost their leader.
     leaders_lost,
     /// Nodes that did not reach the others of their site for a while.
     nodes_cut_off,
+    /// Nodes that heard the others of their site and were not heard.
+    nodes_mute,
+    /// Nodes that were heard and did not hear.
+    nodes_deaf,
+    /// Leaders that went on leading and could decide nothing, since no answer reached them.
+    leaders_deaf,
     /// Proposals that were lost with it.
     proposals_lost,
     /// Proposals that survived it without their proposer learning of it.

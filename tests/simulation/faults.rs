@@ -1,6 +1,7 @@
 //! What goes wrong: nodes are killed, leaders lost, networks cut, hypervisors out of reach, hosts
 //! restarted.
 
+use crate::replica::Replica;
 use crate::world::{Event, World};
 
 impl World {
@@ -12,8 +13,7 @@ impl World {
         let member = self.chance.index(self.members.len());
         match self.chance.below(12) {
             0 | 1 => {
-                self.census.partitions += 1;
-                self.network.cut(self.members.len(), &mut self.chance);
+                self.network.cut(self.members.len(), &mut self.chance, &mut self.census);
                 let at = self.now + self.chance.between(1_000, 25_000);
                 self.schedule(at, Event::Heal);
             }
@@ -75,7 +75,7 @@ impl World {
     /// takes to restart it: one node of three at a time.
     pub(crate) fn crash(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
-        if site.replicas.iter().any(|it| !it.up || it.is_cut) {
+        if site.replicas.iter().any(|it| !it.is_reached()) {
             return;
         }
         site.replicas[replica].up = false;
@@ -89,25 +89,42 @@ impl World {
         self.lose_leader(member, replica, back);
     }
 
-    /// A node no longer reaches the others of its site: what runs on its hosts runs on.
+    /// A node no longer hears the others of its site, or is no longer heard by them, or both: what
+    /// runs on its hosts runs on.
     fn cut_off(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
-        let whole = site.replicas.iter().all(|it| it.up && !it.is_cut);
-        if site.replicas.len() == 1 || !whole {
+        if site.replicas.len() == 1 || !site.replicas.iter().all(Replica::is_reached) {
             return;
         }
-        self.census.nodes_cut_off += 1;
-        site.replicas[replica].is_cut = true;
+        let (mute, deaf) = match self.chance.below(4) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        self.census.nodes_mute += u64::from(mute && !deaf);
+        self.census.nodes_deaf += u64::from(deaf && !mute);
+        self.census.nodes_cut_off += u64::from(mute && deaf);
+        (site.replicas[replica].mute, site.replicas[replica].deaf) = (mute, deaf);
+        let (leader, leads) = (site.leader, site.leader == Some(replica));
         let back = self.now + self.chance.between(500, 40_000);
         self.schedule(back, Event::Reconnect { member, replica });
-        self.lose_leader(member, replica, back);
+        match leader {
+            // Its followers hear it, and so elect nobody; it hears no answer, and decides nothing.
+            Some(_) if leads && !mute => self.census.leaders_deaf += 1,
+            // Who hears no leader asks for votes; whoever hears that may give up the one there is.
+            Some(leader) if !leads && !mute && self.chance.once_in(2) => {
+                self.lose_leader(member, leader, back);
+            }
+            Some(_) | None => self.lose_leader(member, replica, back),
+        }
     }
 
-    /// A node reaches the others of its site again.
+    /// A node hears the others of its site again, and is heard.
     pub(crate) fn reconnect(&mut self, member: usize, replica: usize) {
-        self.members[member].replicas[replica].is_cut = false;
+        let returning = &mut self.members[member].replicas[replica];
+        (returning.mute, returning.deaf) = (false, false);
         self.schedule(self.now + 5, Event::Follow { member, replica });
-        self.wake_hosts(member, Some(replica));
+        self.wake_hosts(member, None);
         self.wake_renewals(member, replica);
     }
 
@@ -155,8 +172,7 @@ impl World {
         if self.members[member].term != term {
             return;
         }
-        let able =
-            |(index, it): (usize, &crate::replica::Replica)| (it.up && !it.is_cut).then_some(index);
+        let able = |(index, it): (usize, &Replica)| it.is_reached().then_some(index);
         let able: Vec<usize> =
             self.members[member].replicas.iter().enumerate().filter_map(able).collect();
         let Some(next) = self.chance.pick(&able) else {

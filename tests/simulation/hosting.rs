@@ -19,7 +19,7 @@ impl World {
         self.members[member].hosts[host].work_at = u64::MAX;
         let node = self.members[member].hosts[host].node;
         let replica = &self.members[member].replicas[node];
-        if self.members[member].leader.is_none() || !replica.up || replica.is_cut {
+        if !self.members[member].has_quorum() || !replica.is_reached() {
             // Its return, or the election, wakes it.
             return;
         }

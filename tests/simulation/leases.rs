@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use protocol::epoch::Epoch;
-use protocol::ids::{HostId, MachineId, MachineName, NodeId, SiteId};
+use protocol::ids::{HostId, MachineId, MachineName, SiteId};
 use protocol::lease::grantor::Question;
 use protocol::lease::{Grantor, Holder, Moment, Pending, Session, Timing};
 use protocol::manifest::OnPartition;
@@ -16,6 +16,7 @@ use protocol::site::Command;
 use protocol::time::Span;
 use protocol::wire::v1::lease::{Leased, SessionRenewal, Term};
 
+use crate::founding::number;
 use crate::member::Reply;
 use crate::network::Payload;
 use crate::rule::Rule;
@@ -153,7 +154,9 @@ impl World {
         }
         let pending = Pending::sent(self.moment(member, node));
         let asking = Asking { member, host, life, pending };
-        if let Some(delay) = self.inner_delay(member, node) {
+        if let Some(leader) = self.members[member].leader
+            && let Some(delay) = self.inner_delay(member, (node, leader))
+        {
             self.schedule(self.now + delay, Event::HostAsks { asking });
         }
         self.renew_soon(member, host, timing().again().as_millis());
@@ -179,11 +182,12 @@ impl World {
     }
 
     /// How long a message between nodes of a site is on its way; none if it is lost.
-    fn inner_delay(&mut self, member: usize, node: usize) -> Option<u64> {
-        if self.members[member].leader == Some(node) {
+    fn inner_delay(&mut self, member: usize, (from, to): (usize, usize)) -> Option<u64> {
+        if from == to {
             return Some(1);
         }
-        if self.members[member].replicas[node].is_cut {
+        let replicas = &self.members[member].replicas;
+        if replicas[from].mute || replicas[to].deaf {
             return None;
         }
         if !self.calm && self.chance.once_in(12) {
@@ -206,7 +210,7 @@ impl World {
     pub(crate) fn host_read(&mut self, asking: Asking, question: Question, term: u64) {
         let Asking { member, host, .. } = asking;
         let Some(leader) = self.members[member].leader else { return };
-        if self.members[member].term != term {
+        if self.members[member].term != term || !self.members[member].has_quorum() {
             return;
         }
         let now = self.moment(member, leader);
@@ -242,7 +246,7 @@ impl World {
         let guests: Rc<[Leased]> = guests.collect();
         self.census.leases_granted += 1;
         let node = self.members[member].hosts[host].node;
-        if let Some(delay) = self.inner_delay(member, node) {
+        if let Some(delay) = self.inner_delay(member, (leader, node)) {
             let grant = (applied, duration);
             self.schedule(self.now + delay, Event::HostGranted { asking, grant, guests });
         }
@@ -353,7 +357,7 @@ impl World {
     pub(crate) fn look_after_leases(&mut self, member: usize) -> bool {
         let Some(leader) = self.members[member].leader else { return false };
         let now = self.moment(member, leader);
-        let me = NodeId(u64::try_from(leader).expect("a site has few nodes"));
+        let me = number(leader);
         let site = &self.members[member].replicas[leader].site;
         let others = site.hosts().filter(|(_, row)| row.ended.is_none() && row.node != me);
         let hosts: Vec<HostId> = others.map(|(host, _)| *host).collect();
@@ -369,7 +373,6 @@ impl World {
                 leading.hosts.expect(host, now);
             }
             if leading.hosts.end(host, now) {
-                self.census.hosts_ended += 1;
                 commands.push(Command::HostEnded { host });
             }
         }
@@ -379,7 +382,6 @@ impl World {
                 leading.providers.expect(peer, now);
             }
             if leading.providers.end(peer, now) {
-                self.census.peers_ended += 1;
                 commands.push(Command::PeerEnded { peer });
             }
         }
@@ -438,7 +440,7 @@ impl World {
         (question, term): (Question, u64),
     ) {
         let Some(leader) = self.members[to].leader else { return };
-        if self.members[to].term != term {
+        if self.members[to].term != term || !self.members[to].has_quorum() {
             return;
         }
         let (now, provider) = (self.moment(to, leader), self.members[from].id);

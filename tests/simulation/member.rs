@@ -173,6 +173,15 @@ impl Member {
         self.leader.map(|leader| &self.replicas[leader].site)
     }
 
+    /// Whether its leader hears a majority: without one it decides nothing, and confirms no read.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let Some(leader) = self.leader else { return false };
+        let hears_nobody = self.replicas[leader].mute || self.replicas[leader].deaf;
+        let reached = self.replicas.iter().filter(|it| it.is_reached()).count();
+        let heard = if hears_nobody { 1 } else { reached };
+        heard * 2 > self.replicas.len()
+    }
+
     /// The wall clock of a replica's node.
     pub(crate) fn clock(&self, replica: usize, now: u64) -> Timestamp {
         Timestamp::from_millis(BEGINNING + now + self.replicas[replica].skew)

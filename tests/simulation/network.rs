@@ -1,4 +1,5 @@
-//! The network between sites: it delays, loses, doubles, reorders, and is cut in two.
+//! The network between sites: it delays, loses, doubles, reorders, and is cut in two, at times in
+//! one direction only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,11 +42,27 @@ impl fmt::Debug for Payload {
     }
 }
 
+/// Groups of sites that do not reach each other.
+#[derive(Debug)]
+struct Cut {
+    /// In which group each site is.
+    sides: Vec<u64>,
+    /// Whether what a lower group sends to a higher one arrives all the same.
+    is_one_way: bool,
+}
+
+impl Cut {
+    fn severs(&self, from: usize, to: usize) -> bool {
+        let (from, to) = (self.sides.get(from), self.sides.get(to));
+        if self.is_one_way { from > to } else { from != to }
+    }
+}
+
 /// The network.
 #[derive(Debug, Default)]
 pub(crate) struct Network {
-    /// On which side of the cut each site is, while there is one.
-    sides: Option<Vec<u64>>,
+    /// The cut, while there is one.
+    cut: Option<Cut>,
     /// Whether it behaves: nothing is lost, doubled or cut.
     calm: bool,
     sent: u64,
@@ -53,15 +70,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Cuts the sites into groups that do not reach each other.
-    pub(crate) fn cut(&mut self, sites: usize, chance: &mut Chance) {
+    /// Cuts the sites into groups that do not reach each other, or do so in one direction.
+    pub(crate) fn cut(&mut self, sites: usize, chance: &mut Chance, census: &mut Census) {
         let groups = chance.between(2, 3);
-        self.sides = Some((0..sites).map(|_| chance.below(groups)).collect());
+        let is_one_way = chance.once_in(3);
+        census.partitions += u64::from(!is_one_way);
+        census.partitions_one_way += u64::from(is_one_way);
+        self.cut =
+            Some(Cut { sides: (0..sites).map(|_| chance.below(groups)).collect(), is_one_way });
     }
 
     /// Ends the cut.
     pub(crate) fn heal(&mut self) {
-        self.sides = None;
+        self.cut = None;
     }
 
     /// Behaves from now on.
@@ -81,8 +102,8 @@ impl Network {
         if self.calm {
             return vec![(self.sent, chance.between(2, 40))];
         }
-        let cut = self.sides.as_ref().is_some_and(|sides| sides.get(from) != sides.get(to));
-        if cut || chance.once_in(12) {
+        let is_cut = self.cut.as_ref().is_some_and(|cut| cut.severs(from, to));
+        if is_cut || chance.once_in(12) {
             census.messages_lost += 1;
             return Vec::new();
         }

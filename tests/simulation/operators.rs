@@ -107,15 +107,17 @@ impl World {
                 Setting::Largest((!none).then_some(Size { vcpus, memory, disk }))
             }
             6 => Setting::PriceFactor(factor(self)),
-            _ if none => Setting::PriceMax(Some(amount)),
-            _ => Setting::Preference(factor(self)),
+            _ if none => Setting::Preference(factor(self)),
+            _ => Setting::PriceMax(Some(amount)),
         }
     }
 
-    /// Counts what came of an operator's request.
+    /// Counts what came of an operator's request, or of a lease.
     pub(crate) fn count_operation(&mut self, command: &Command, outcome: &Outcome) {
-        let Command::Operator { ask, .. } = command else { return };
         let census = &mut self.census;
+        census.hosts_ended += u64::from(matches!(command, Command::HostEnded { .. }));
+        census.peers_ended += u64::from(matches!(command, Command::PeerEnded { .. }));
+        let Command::Operator { ask, .. } = command else { return };
         match (ask, outcome) {
             (OperatorAsk::RemovePeer { .. }, Outcome::Done) => census.peers_removed += 1,
             (OperatorAsk::RemovePeer { .. }, Outcome::Refused(Refusal::PeerInUse { .. })) => {

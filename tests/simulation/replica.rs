@@ -31,8 +31,10 @@ pub(crate) struct Replica {
     pub(crate) applied: usize,
     /// Whether its node runs.
     pub(crate) up: bool,
-    /// Whether its node does not reach the others of its site.
-    pub(crate) is_cut: bool,
+    /// Whether its node is not heard by the others of its site.
+    pub(crate) mute: bool,
+    /// Whether it does not hear them.
+    pub(crate) deaf: bool,
     /// How far its node's clock is ahead, in milliseconds.
     pub(crate) skew: u64,
     /// The clock by which its node counts leases.
@@ -46,7 +48,13 @@ impl Replica {
     /// A replica that has applied nothing yet.
     pub(crate) fn new(skew: u64, clock: Clock, left_out: Option<Rule>) -> Self {
         let (site, rows) = (Site::default(), Rows::new());
-        Self { site, applied: 0, up: true, is_cut: false, skew, clock, rows, left_out }
+        let (mute, deaf) = (false, false);
+        Self { site, applied: 0, up: true, mute, deaf, skew, clock, rows, left_out }
+    }
+
+    /// Whether its node runs, hears the others of its site and is heard.
+    pub(crate) const fn is_reached(&self) -> bool {
+        self.up && !self.mute && !self.deaf
     }
 
     /// Comes back after a crash, with its tables.

@@ -286,6 +286,10 @@ impl World {
         if self.members[member].term != term {
             return;
         }
+        if !self.members[member].has_quorum() {
+            self.schedule(self.now + 200, Event::Commit { member, term });
+            return;
+        }
         let Some(Pending { stamped, reply }) = self.members[member].pending.pop_front() else {
             return;
         };
@@ -326,7 +330,7 @@ impl World {
     pub(crate) fn follow(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
         let follower = &mut site.replicas[replica];
-        if !follower.up || follower.is_cut || follower.applied == site.log.len() {
+        if !follower.up || follower.deaf || follower.applied == site.log.len() {
             return;
         }
         while follower.applied < site.log.len() {

@@ -22,9 +22,7 @@ impl World {
 
     fn unsettled_at(&self, member: usize) -> Option<String> {
         let site = &self.members[member];
-        if !site.pending.is_empty()
-            || site.replicas.iter().any(|replica| !replica.up || replica.is_cut)
-        {
+        if !site.pending.is_empty() || site.replicas.iter().any(|replica| !replica.is_reached()) {
             return Some("the site is at work".to_owned());
         }
         let Some(state) = site.state() else { return Some("no leader".to_owned()) };
