@@ -27,7 +27,7 @@ impl Site {
             OperatorAsk::RemoveNode { node } => self.remove_node(*node, turn),
             OperatorAsk::DrainHost { host } => self.drain_host(*host, turn),
             OperatorAsk::EnableHost { host } => self.enable_host(*host),
-            OperatorAsk::ForgetHost { host } => self.forget_host(*host),
+            OperatorAsk::ForgetHost { host } => self.forget_host(*host, turn),
             OperatorAsk::DrainPeer { peer } => self.drain_peer(*peer, turn),
             OperatorAsk::AddPeer(entry) => self.add_peer(entry, turn),
             OperatorAsk::SetPolicy { site, settings } => self.set_policy(*site, settings),

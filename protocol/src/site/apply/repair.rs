@@ -16,7 +16,7 @@ use super::super::command::{Outcome, Refusal};
 use super::super::state::{Guest, Remains};
 use super::super::{Site, Turn};
 use crate::agreement::Message;
-use crate::ids::{HostId, MachineName};
+use crate::ids::{HoldId, HostId, MachineName};
 use crate::machine::Goal;
 use crate::machine::guest::Seen;
 use crate::manifest::OnPartition;
@@ -71,19 +71,36 @@ impl Site {
     }
 
     /// Forgets a host that will not come back. The operator's word stands for the end of whatever
-    /// was left on it.
-    pub(super) fn forget_host(&mut self, host: HostId) -> Result<Outcome, Refusal> {
+    /// was left on it, also of guests that are to be destroyed and that only the host itself could
+    /// say are gone.
+    pub(super) fn forget_host(
+        &mut self,
+        host: HostId,
+        turn: &mut Turn,
+    ) -> Result<Outcome, Refusal> {
         let Some(row) = self.hosts.get(&host) else { return Ok(Outcome::Done) };
-        let guests = self.guests_on(host).len();
+        let is_wanted = |name: &&MachineName| {
+            self.guests.get(name).is_some_and(|guest| guest.wanted() != Goal::Destroyed)
+        };
+        let left = self.guests_on(host);
+        let guests = left.iter().filter(is_wanted).count();
         if row.ended.is_none() || guests > 0 {
             return Err(Refusal::HostInUse { host, guests });
+        }
+        for name in left {
+            self.give_up(name, turn);
         }
         self.strike_host(host);
         Ok(Outcome::Done)
     }
 
-    /// Strikes a host without guests, with what may be left on it.
+    /// Strikes a host without guests, with what may be left on it and what was offered there.
     pub(super) fn strike_host(&mut self, host: HostId) {
+        let offered = self.holds.iter().filter(|(_, hold)| hold.lodging.host == host);
+        let offered: Vec<HoldId> = offered.map(|(id, _)| *id).collect();
+        for hold in offered {
+            self.remove_hold(hold);
+        }
         let left: Vec<MachineName> = self
             .occupancy
             .on(host)
@@ -106,15 +123,20 @@ impl Site {
             }
             (OnPartition::Fence, Goal::Destroyed) => {
                 self.leave_behind(name, &guest.clone());
-                if let Some(guest) = self.guests.get_mut(&name) {
-                    let epoch = guest.progress.epoch;
-                    guest.progress.observe(epoch, &Seen::Released, turn.now);
-                }
-                self.guest_changed(name, turn);
+                self.give_up(name, turn);
             }
             (OnPartition::Fence, Goal::Defined | Goal::Paused | Goal::Suspended)
             | (OnPartition::Hold, _) => self.remark(name, "", UNREACHED, turn),
         }
+    }
+
+    /// Takes a guest that is to be destroyed for gone.
+    fn give_up(&mut self, name: MachineName, turn: &mut Turn) {
+        if let Some(guest) = self.guests.get_mut(&name) {
+            let epoch = guest.progress.epoch;
+            guest.progress.observe(epoch, &Seen::Released, turn.now);
+        }
+        self.guest_changed(name, turn);
     }
 
     /// Has a guest ended where it is, to be started elsewhere here, if there is room.

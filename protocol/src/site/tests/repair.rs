@@ -323,6 +323,38 @@ fn only_a_host_that_is_lost_and_empty_is_forgotten() {
 }
 
 #[test]
+fn what_is_held_on_a_host_that_will_not_come_back_can_be_destroyed() {
+    let mut world = two_hosts(4, &[]);
+    let machine = running(&mut world, OnPartition::Hold);
+    let first = host_of(&world, machine);
+    lose(&mut world, ALPHA, first);
+    let forget = OperatorAsk::ForgetHost { host: first };
+    let refused = world.operator(ALPHA, forget.clone());
+    assert_eq!(refused, Outcome::Refused(Refusal::HostInUse { host: first, guests: 1 }));
+    assert_eq!(world.update(ALPHA, machine, Verb::Destroy), Outcome::Done);
+    assert_eq!(host_of(&world, machine), first, "it may run there for all the site knows");
+    assert_eq!(world.operator(ALPHA, forget), Outcome::Done);
+    assert_eq!(world.machine(ALPHA, machine).state(), State::Destroyed);
+    assert_eq!(world.parties[ALPHA].site.guests().count(), 0);
+}
+
+#[test]
+fn an_offer_on_a_host_that_is_forgotten_has_lapsed() {
+    let mut world = World::new(&[0, 4]);
+    let machine = world.define(ALPHA, "one", size(1));
+    world.update(ALPHA, machine, Verb::Activate);
+    world.seek(ALPHA);
+    world.deliver(ALPHA, BETA);
+    assert_eq!(world.parties[BETA].site.holds().count(), 1);
+    lose(&mut world, BETA, ONE);
+    assert_eq!(world.operator(BETA, OperatorAsk::ForgetHost { host: ONE }), Outcome::Done);
+    world.deliver(BETA, ALPHA);
+    world.deliver(ALPHA, BETA);
+    assert_eq!(world.parties[BETA].site.guests().count(), 0);
+    assert_eq!(world.parties[BETA].site.violations(), []);
+}
+
+#[test]
 fn an_accepted_offer_on_which_no_word_comes_is_given_up_and_its_room_given_back() {
     let mut world = World::new(&[0, 4, 4]);
     let machine = world.define(ALPHA, "one", size(1));
