@@ -2,7 +2,7 @@
 //!
 //! An entry carries *many* commands. openraft 0.9 waits for each entry's flush before it takes the
 //! next, so the only way to share a flush among those who wait is to share an entry; its answer is
-//! one outcome for each of its commands.
+//! one outcome for each of its commands; none for a command that counts in another term only.
 //!
 //! The commands travel encoded, each by itself. They are encoded once, by whoever proposes them,
 //! and decoded once on each replica, when they are applied; the log and the wire move bytes, and
@@ -100,10 +100,26 @@ impl<'de> Deserialize<'de> for Encoded {
     }
 }
 
+/// A command as it is proposed.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Proposal {
+    pub(crate) command: Encoded,
+    /// The only term in whose entries it counts; none, and it counts in any.
+    pub(crate) term: Option<u64>,
+}
+
+impl Proposal {
+    /// Whether it counts in an entry of this term. Each replica finds the same, since the term is
+    /// the entry's own.
+    pub(crate) fn counts_in(&self, term: u64) -> bool {
+        self.term.is_none_or(|only| only == term)
+    }
+}
+
 /// The commands of one entry, in the order in which they are applied.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Batch(pub(crate) Vec<Encoded>);
+pub(crate) struct Batch(pub(crate) Vec<Proposal>);
 
 /// Our types, by openraft's names.
 pub(crate) struct TypeConfig<S>(PhantomData<fn() -> S>);
@@ -121,7 +137,7 @@ pub(crate) type StorageError = openraft::StorageError<u64>;
 
 impl<S: Replicated> RaftTypeConfig for TypeConfig<S> {
     type D = Batch;
-    type R = Vec<S::Outcome>;
+    type R = Vec<Option<S::Outcome>>;
     type NodeId = u64;
     type Node = EmptyNode;
     type Entry = Entry<S>;

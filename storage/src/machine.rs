@@ -14,7 +14,7 @@ use rocksdb::{IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::entry::{Encoded, Entry, LogId, Membership, SnapshotMeta, StorageError, TypeConfig};
+use crate::entry::{Entry, LogId, Membership, SnapshotMeta, StorageError, TypeConfig};
 use crate::log::failed;
 use crate::replica::Progress;
 use crate::schema::{self, Database, Durability, Key, blocking};
@@ -78,8 +78,8 @@ fn load<S: Replicated>(rows: Vec<Row>) -> Result<S, schema::Error> {
     S::load(rows.into_iter()).map_err(|source| schema::Error::Rows { source })
 }
 
-/// The outcomes of one entry's commands.
-type Outcomes<S> = Vec<<S as Replicated>::Outcome>;
+/// The outcomes of one entry's commands; none for one that was decided in another term.
+type Outcomes<S> = Vec<Option<<S as Replicated>::Outcome>>;
 
 /// Applies entries to the state, then writes the rows they touched.
 fn apply<S: Replicated>(
@@ -98,14 +98,16 @@ fn apply<S: Replicated>(
                 Vec::new()
             }
             EntryPayload::Normal(batch) => {
+                let term = entry.log_id.leader_id.term;
                 let commands = batch
                     .0
                     .iter()
-                    .map(Encoded::decode::<S>)
+                    .map(|it| it.counts_in(term).then(|| it.command.decode::<S>()).transpose())
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|source| schema::Error::Unreadable { what: "command", source })?;
                 let mut state = state.write().expect(POISONED);
-                commands.iter().map(|command| state.apply(command)).collect()
+                let apply = |it: Option<S::Command>| it.map(|command| state.apply(&command));
+                commands.into_iter().map(apply).collect()
             }
         });
     }

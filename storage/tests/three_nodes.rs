@@ -223,6 +223,26 @@ async fn leadership_moves_on_request_and_takes_every_write_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_in_a_term_that_is_over_changes_nothing() {
+    let site = Site::of_three().await;
+    let one = site.node(ONE);
+    let decided_in = one.watch().borrow().term;
+    assert_eq!(one.propose_in(decided_in, &Count::of(vec![0])).await.unwrap(), 1);
+    // It leads again, and a task of its own comes late with what it had decided before.
+    let two = site.node(TWO);
+    one.hand_over(TWO, async { two.stand().await.unwrap() }).await.unwrap();
+    site.wait(TWO, "leads", |progress| progress.is_leader).await;
+    two.hand_over(ONE, async { one.stand().await.unwrap() }).await.unwrap();
+    site.wait(ONE, "leads again", |progress| progress.is_leader).await;
+    let refused = one.propose_in(decided_in, &Count::of(vec![0])).await.unwrap_err();
+    assert!(matches!(refused, Error::Overtaken), "{refused}");
+    let now = one.watch().borrow().term;
+    assert_eq!(one.propose_in(now, &Count::of(vec![1])).await.unwrap(), 1);
+    site.converge(ONE).await;
+    site.node(THREE).read(|tally| assert_eq!((tally.of(0), tally.of(1)), (1, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leadership_stays_if_the_other_does_not_stand_or_has_no_vote() {
     let mut site = Site::of_three().await;
     site.node(ONE).remove(THREE).await.unwrap();

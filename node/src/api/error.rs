@@ -334,7 +334,10 @@ impl From<desk::Error> for Error {
     fn from(error: desk::Error) -> Self {
         let code = match &error {
             desk::Error::NotLeader { .. } => Code::NotLeader,
-            desk::Error::Busy | desk::Error::Changing | desk::Error::Behind { .. } => Code::Busy,
+            desk::Error::Busy
+            | desk::Error::Overtaken
+            | desk::Error::Changing
+            | desk::Error::Behind { .. } => Code::Busy,
             desk::Error::TooLarge { .. } => Code::TooLarge,
             desk::Error::NoQuorum => Code::NotCurrent,
             desk::Error::Uncertain => Code::Uncertain,

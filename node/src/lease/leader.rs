@@ -50,8 +50,8 @@ pub(crate) async fn run(desk: Desk, leases: Leases, mut closing: watch::Receiver
         if follow(&desk, &leases) && desk.read(|site| site.profile().is_some()) {
             // One at a time, and awaited: what a term has decided is committed or refused before
             // the next term of this node begins to count.
-            for command in ended(&desk, &leases) {
-                declare(&desk, command).await;
+            for (term, command) in ended(&desk, &leases) {
+                declare(&desk, term, command).await;
             }
             sessions.look();
         }
@@ -78,8 +78,8 @@ fn follow(desk: &Desk, leases: &Leases) -> bool {
     true
 }
 
-/// The leases that nobody can hold any more.
-fn ended(desk: &Desk, leases: &Leases) -> Vec<Command> {
+/// The leases that nobody can hold any more, each with the term in which that was found.
+fn ended(desk: &Desk, leases: &Leases) -> Vec<(u64, Command)> {
     let me = desk.node();
     let (hosts, providers) = desk.read(|site| {
         // This node's own host is where this node is: it is as alive as this.
@@ -94,28 +94,29 @@ fn ended(desk: &Desk, leases: &Leases) -> Vec<Command> {
     for host in hosts {
         leading.hosts.expect(host, now);
         if leading.hosts.end(host, now) {
-            commands.push(Command::HostEnded { host });
+            commands.push((leading.term, Command::HostEnded { host }));
         }
     }
     leading.providers.retain(|peer| providers.contains(&peer));
     for peer in providers {
         leading.providers.expect(peer, now);
         if leading.providers.end(peer, now) {
-            commands.push(Command::PeerEnded { peer });
+            commands.push((leading.term, Command::PeerEnded { peer }));
         }
     }
     commands
 }
 
-/// Proposes an end, here and nowhere else. One that was not committed is proposed again at the
-/// next look, by whoever leads then and has waited.
-async fn declare(desk: &Desk, command: Command) {
+/// Proposes an end, here and nowhere else, for the term in which this node has waited: in another
+/// one somebody may have granted the lease again. One that was not committed is proposed again at
+/// the next look, by whoever leads then and has waited.
+async fn declare(desk: &Desk, term: u64, command: Command) {
     match &command {
         Command::HostEnded { host } => warn!(%host, "the lease of a host has ended"),
         Command::PeerEnded { peer } => warn!(%peer, "the session with a provider has ended"),
         _ => {}
     }
-    if let Err(fault) = desk.replica().propose(&stamped(command)).await {
+    if let Err(fault) = desk.replica().propose_in(term, &stamped(command)).await {
         debug!(fault = chain(&fault), "the end of a lease has to wait");
     }
 }

@@ -69,7 +69,7 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
 fn told(fault: &Error) -> NodeFault {
     match fault {
         Error::NotLeader { leader } => NodeFault::NotLeader { leader: *leader },
-        Error::Busy | Error::NoQuorum | Error::Changing => NodeFault::Later,
+        Error::Busy | Error::NoQuorum | Error::Overtaken | Error::Changing => NodeFault::Later,
         Error::Uncertain => NodeFault::Uncertain,
         Error::TooLarge { bytes, .. } => {
             NodeFault::TooLarge { bytes: u64::try_from(*bytes).unwrap_or(u64::MAX) }

@@ -60,6 +60,9 @@ pub enum Error {
     /// It was not known in time whether the command is committed. It may still be.
     #[error("it is not known whether the command took effect: ask again with the same request id")]
     Uncertain,
+    /// Another term has begun since this was decided. Nothing was changed.
+    #[error("the site has had another leader since this was decided: decide again")]
+    Overtaken,
     /// A node has not caught up with the leader in time. It goes on trying.
     #[error(
         "node {node} has not caught up yet: see that it runs and can be reached, and ask again"
@@ -113,6 +116,7 @@ impl Error {
             | Self::Busy
             | Self::NoQuorum
             | Self::Uncertain
+            | Self::Overtaken
             | Self::Behind { .. }
             | Self::NotElected { .. }
             | Self::Changing => true,

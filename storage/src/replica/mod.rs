@@ -137,7 +137,19 @@ impl<S: Replicated> Replica<S> {
     /// [`Error::Fatal`] it may.
     pub async fn propose(&self, command: &S::Command) -> Result<S::Outcome, Error> {
         self.check_not_retiring()?;
-        self.queue.propose(command).await
+        self.queue.propose(command, None).await
+    }
+
+    /// Proposes what was decided in one term: it is applied only if its entry is of that term, on
+    /// every replica alike. So a decision that rests on what a leader knew cannot come true after
+    /// another one has led, however long its task was kept from going on.
+    ///
+    /// # Errors
+    ///
+    /// As [`propose`](Self::propose), and [`Error::Overtaken`].
+    pub async fn propose_in(&self, term: u64, command: &S::Command) -> Result<S::Outcome, Error> {
+        self.check_not_retiring()?;
+        self.queue.propose(command, Some(term)).await
     }
 
     /// Looks at the state as it is applied here. Applying waits for the look to end, so it must be

@@ -15,7 +15,7 @@ use openraft::{CommittedLeaderId, EntryPayload};
 use protocol::ids::NodeId;
 use tokio::sync::watch;
 
-use crate::entry::{Batch, Encoded, Entry, LogId};
+use crate::entry::{Batch, Encoded, Entry, LogId, Proposal};
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::replica::Progress;
@@ -47,7 +47,8 @@ fn at(index: u64) -> LogId {
 
 fn entry(index: u64, command: &Count) -> Entry<Tally> {
     let command = Encoded::new::<Tally>(command).unwrap();
-    Entry { log_id: at(index), payload: EntryPayload::Normal(Batch(vec![command])) }
+    let batch = Batch(vec![Proposal { command, term: None }]);
+    Entry { log_id: at(index), payload: EntryPayload::Normal(batch) }
 }
 
 async fn apply(machine: &mut Machine<Tally>, index: u64, keys: Vec<u64>) {

@@ -21,7 +21,8 @@ use tokio::time::timeout;
 
 use super::Error;
 use crate::entry::{
-    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, COMMAND_BYTES_MAX, Encoded, TooLarge, TypeConfig,
+    BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, Batch, COMMAND_BYTES_MAX, Encoded, Proposal, TooLarge,
+    TypeConfig,
 };
 
 /// How many commands may wait on each queue: a few entries' worth, so that the next entry is always full under
@@ -41,7 +42,7 @@ type Answer<S> = Result<<S as Replicated>::Outcome, Error>;
 
 /// A command in the queue, and who waits for it.
 struct Waiting<S: Replicated> {
-    command: Encoded,
+    proposal: Proposal,
     answer: oneshot::Sender<Answer<S>>,
 }
 
@@ -66,8 +67,8 @@ impl<S: Replicated> Queue<S> {
         (Self { own, foreign }, line)
     }
 
-    /// Proposes a command and waits for its outcome.
-    pub(super) async fn propose(&self, command: &S::Command) -> Answer<S> {
+    /// Proposes a command, for one term or for any, and waits for its outcome.
+    pub(super) async fn propose(&self, command: &S::Command, term: Option<u64>) -> Answer<S> {
         let queue = match S::origin(command) {
             Origin::Own => &self.own,
             Origin::Foreign => &self.foreign,
@@ -79,21 +80,21 @@ impl<S: Replicated> Queue<S> {
             .map_err(|_| Error::Busy)?
             .map_err(|_| Error::Closed)?;
         let (answer, outcome) = oneshot::channel();
-        place.send(Waiting { command, answer });
+        place.send(Waiting { proposal: Proposal { command, term }, answer });
         // The task drops an answer only when the runtime ends it in the middle of its work.
         outcome.await.unwrap_or(Err(Error::Uncertain))
     }
 }
 
 async fn serve<S: Replicated>(raft: Raft<TypeConfig<S>>, mut line: Line<S>) {
-    while let Some(Gathered { commands, answers, .. }) = line.gather().await {
-        let written = timeout(COMMIT_WAIT, raft.client_write(Batch(commands))).await;
+    while let Some(Gathered { proposals, answers, .. }) = line.gather().await {
+        let written = timeout(COMMIT_WAIT, raft.client_write(Batch(proposals))).await;
         match written {
             Ok(Ok(written)) => {
                 debug_assert_eq!(written.data.len(), answers.len(), "an outcome for each command");
                 for (answer, outcome) in answers.into_iter().zip(written.data) {
                     // Whoever no longer waits no longer wants to know.
-                    let _ = answer.send(Ok(outcome));
+                    let _ = answer.send(outcome.ok_or(Error::Overtaken));
                 }
             }
             Ok(Err(error)) => {
@@ -138,7 +139,7 @@ impl<S: Replicated> Line<S> {
         }
         for queue in [&mut self.own, &mut self.foreign] {
             while self.held_over.is_none()
-                && gathered.commands.len() < BATCH_COMMANDS_MAX
+                && gathered.proposals.len() < BATCH_COMMANDS_MAX
                 && let Ok(next) = queue.try_recv()
             {
                 self.held_over = gathered.take(next);
@@ -151,24 +152,24 @@ impl<S: Replicated> Line<S> {
 /// What goes into one entry.
 struct Gathered<S: Replicated> {
     bytes: usize,
-    commands: Vec<Encoded>,
+    proposals: Vec<Proposal>,
     answers: Vec<oneshot::Sender<Answer<S>>>,
 }
 
 impl<S: Replicated> Gathered<S> {
     fn new(first: Waiting<S>) -> Self {
-        let bytes = first.command.len();
-        Self { bytes, commands: vec![first.command], answers: vec![first.answer] }
+        let bytes = first.proposal.command.len();
+        Self { bytes, proposals: vec![first.proposal], answers: vec![first.answer] }
     }
 
     /// Takes a command along, or hands it back if it does not fit any more.
     fn take(&mut self, waiting: Waiting<S>) -> Option<Waiting<S>> {
-        let bytes = self.bytes + waiting.command.len();
+        let bytes = self.bytes + waiting.proposal.command.len();
         if bytes > BATCH_BYTES_MAX {
             return Some(waiting);
         }
         self.bytes = bytes;
-        self.commands.push(waiting.command);
+        self.proposals.push(waiting.proposal);
         self.answers.push(waiting.answer);
         None
     }

@@ -7,7 +7,7 @@ use crate::tests::tally::{Count, FOREIGN, Tally};
 /// Puts commands on the queues, one after the other; nobody answers them.
 async fn put(queue: &'static Queue<Tally>, commands: Vec<Count>) {
     for command in commands {
-        let waits = tokio::spawn(async move { queue.propose(&command).await });
+        let waits = tokio::spawn(async move { queue.propose(&command, None).await });
         // On a runtime of one thread, it has gone as far as it can once the others had their turn.
         tokio::task::yield_now().await;
         assert!(!waits.is_finished(), "nobody has answered");
@@ -16,8 +16,8 @@ async fn put(queue: &'static Queue<Tally>, commands: Vec<Count>) {
 
 async fn next(line: &mut Line<Tally>) -> Vec<u64> {
     let gathered = line.gather().await.expect("somebody waits");
-    let key = |command: &crate::entry::Encoded| command.decode::<Tally>().unwrap().keys[0];
-    gathered.commands.iter().map(key).collect()
+    let key = |it: &crate::entry::Proposal| it.command.decode::<Tally>().unwrap().keys[0];
+    gathered.proposals.iter().map(key).collect()
 }
 
 fn queues() -> (&'static Queue<Tally>, Line<Tally>) {
