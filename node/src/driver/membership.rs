@@ -2,6 +2,8 @@
 //!
 //! What the next step is `protocol` decides; here it is taken. A step waits for entries of the log
 //! to be committed, so it is taken beside everything else.
+//!
+//! The only voter gives nobody a vote while a guest on its host has no end: see `protocol::lease`.
 
 use protocol::ids::NodeId;
 use protocol::membership::Step;
@@ -34,6 +36,11 @@ impl Membership {
         let Some(step) = self.desk.read(|site| site.membership_step(&members, leader)) else {
             return;
         };
+        let shares = matches!(step, Step::Promote(_)) && members.voters.len() == 1;
+        if shares && !self.desk.read(|site| self.desk.leases().bound(site)) {
+            debug!("nobody gets a vote while guests here may run without an end");
+            return;
+        }
         let desk = self.desk.clone();
         self.step.spawn(async move {
             info!(?step, "a step for the members of the site");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fence::{Deadlines, Listener, SLOTS, Target};
-use protocol::lease::Moment;
+use protocol::lease::{Moment, Timing};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -86,6 +86,22 @@ impl Fence {
         }
     }
 
+    /// Whether every deadline of a living process, but for those in `held` slots, is one that whoever
+    /// is elected from now on outlasts. It may be an earlier life of this node that has set it.
+    pub(super) fn is_bounded(
+        &self,
+        timing: Timing,
+        now: Moment,
+        held: impl Fn(usize) -> bool,
+    ) -> bool {
+        let Some((deadlines, _)) = &self.deadlines else { return true };
+        let mut others = deadlines.slots().filter(|(slot, _)| !held(*slot));
+        others.all(|(_, record)| {
+            let deadline = record.deadline.map(moment);
+            timing.outlasts(deadline, now) || !record.target.is_alive()
+        })
+    }
+
     /// Sets a deadline for a process of which nothing is said yet.
     pub(super) fn set_if_none(&mut self, slot: u32, target: Target, until: Moment) {
         let Some((deadlines, _)) = &self.deadlines else { return };
@@ -113,6 +129,10 @@ fn nanos(moment: Moment) -> fence::Moment {
     fence::Moment::from_nanos(moment.as_millis().saturating_mul(1_000_000))
 }
 
+fn moment(at: fence::Moment) -> Moment {
+    Moment::from_millis(at.as_nanos().div_ceil(1_000_000))
+}
+
 /// The program of the fence, which lies beside this one.
 pub(crate) fn program() -> std::io::Result<PathBuf> {
     let own = std::env::current_exe()?;
@@ -129,4 +149,30 @@ fn start(data: &Path) -> std::io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::time::Span;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_an_earlier_life_has_set_counts() {
+        let data = tempfile::tempdir().unwrap();
+        let (timing, now) = (Timing::default(), Moment::from_millis(1_000));
+        let own = Target::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let gone = Target::new(own.pid(), own.start() + 1).unwrap();
+        let mut earlier = Fence::open(data.path(), Fencing::Awaited).unwrap();
+        earlier.set(1, own, None);
+        earlier.set(2, gone, None);
+        drop(earlier);
+        let mut fence = Fence::open(data.path(), Fencing::Awaited).unwrap();
+        assert!(!fence.is_bounded(timing, now, |_| false), "a process may run for ever");
+        assert!(fence.is_bounded(timing, now, |slot| slot == 1), "it is to run on in a cut");
+        fence.set(1, own, Some(now + timing.duration + Span::from_millis(1)));
+        assert!(!fence.is_bounded(timing, now, |_| false), "it may run for too long");
+        fence.set(1, own, Some(now + timing.duration));
+        assert!(fence.is_bounded(timing, now, |_| false));
+    }
 }

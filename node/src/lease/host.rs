@@ -60,8 +60,8 @@ async fn ask(desk: &Desk, leases: &Leases) -> HostRenewal {
 fn take(leases: &Leases, pending: Pending, answer: HostRenewal) -> Option<Refusal> {
     match answer {
         HostRenewal::Granted { applied, duration, guests } => {
-            leases.granted(pending, applied, duration, &guests);
-            None
+            let counts = leases.granted(pending, applied, duration, &guests);
+            (!counts).then_some(Refusal::Later)
         }
         HostRenewal::Refused(refusal) => Some(refusal),
     }

@@ -14,7 +14,7 @@
 //! **Invariants.** A guest's processors first run only once its deadline is in the fence's file. An
 //! answer is given only after a linearizable read that began when the question had arrived. The
 //! end of a lease is proposed by the leader that decided it and by nobody else: it is never passed
-//! on to another node.
+//! on to another node, and its entry counts only if it is of the term in which it was decided.
 
 mod deadlines;
 mod held;
@@ -23,6 +23,7 @@ pub(crate) mod leader;
 mod passed;
 mod sessions;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fence::Target;
 use protocol::ids::{HostId, MachineName};
 use protocol::lease::{Moment, Pending, Timing};
+use protocol::manifest::OnPartition;
+use protocol::site::Site;
 use protocol::time::Span;
 use protocol::wire::v1::lease::Leased;
 use tokio::sync::Notify;
@@ -136,9 +139,30 @@ impl Leases {
     }
 
     /// Takes note of what the site's leader has granted, and moves the deadlines.
-    fn granted(&self, pending: Pending, applied: u64, duration: Span, guests: &[Leased]) {
+    /// Says whether the answer counts.
+    fn granted(&self, pending: Pending, applied: u64, duration: Span, guests: &[Leased]) -> bool {
         let (held, fence) = &mut *self.held();
-        held.granted(pending, applied, duration, guests);
+        let counts = held.granted(pending, applied, duration, guests);
         held.move_deadlines(fence);
+        counts
+    }
+
+    /// Whether every guest on this host ends in time for whoever is elected from now on, but those
+    /// that run on in a cut and are never placed anew by themselves. What the site's only voter has
+    /// to know before it gives another node a vote; from then on it stays so.
+    pub(crate) fn bound(&self, site: &Site) -> bool {
+        let on_host = site.leased_on(self.host()).into_iter();
+        let held: BTreeSet<MachineName> = on_host
+            .filter(|(.., on_partition)| *on_partition == OnPartition::Hold)
+            .map(|(name, ..)| name)
+            .collect();
+        let slots: BTreeSet<usize> = held
+            .iter()
+            .filter_map(|name| usize::try_from(site.guest(*name)?.lodging.slot).ok())
+            .collect();
+        let (state, fence) = &mut *self.held();
+        let (timing, now) = (self.timing(), now());
+        fence.is_bounded(timing, now, |slot| slots.contains(&slot))
+            && state.bound(timing, now, |name| held.contains(&name))
     }
 }

@@ -16,6 +16,12 @@ impl Pending {
         Self { sent: now }
     }
 
+    /// Whether it is sent later than `moment`, for certain.
+    #[must_use]
+    pub fn is_after(self, moment: Moment) -> bool {
+        self.sent > moment
+    }
+
     /// Until when an answer of this duration is worth something.
     #[must_use]
     pub fn until(self, duration: Span) -> Moment {

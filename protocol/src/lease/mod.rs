@@ -52,7 +52,8 @@
 //! one waits `W` from its election: to the end of the paragraph above with `e` in the place of `g`.
 //! This holds for a grantor that was merely started again, too. An end that the one before had
 //! decided upon must not be proposed in the new one's term, which may have granted meanwhile: it
-//! is proposed by the leader that decided, in the term in which it did, and never passed on.
+//! is proposed by the leader that decided, never passed on, and names the term in which it did: in an
+//! entry of another term it counts for nothing.
 //!
 //! *A late answer.* The deadline belongs to the request, so an answer that arrives late gives what
 //! is left, or nothing. An answer to an older request gives an earlier deadline, and the later of
@@ -60,6 +61,23 @@
 //!
 //! *A holder that dies.* Its deadlines are in the fence's file, and are those of the answers it has
 //! had. One that is started again has no lease, and asks.
+//!
+//! # Proof, for a site that grows
+//!
+//! While a site is one node, that node's guests need no end: nobody else could be elected to place
+//! them anew. Somebody else can be from the moment at which a second node is given a vote, and that
+//! moment the only voter itself begins, as the leader. Before, at true time `p`, it looks at every
+//! deadline of its host, and goes on only if each [is outlasted](Timing::outlasts): it is at most `D`
+//! away by the host's clock, so no guest runs under it after `p + D / (1 - r) + f`. From then on its
+//! host takes no answer to a question that was sent before the look; what answers a later one was
+//! read from a table with the second node in it, which is there before it can get a vote, and gives
+//! `D` from the question at most. Whoever is elected is elected at `e >= p`, and waits `W`.
+//!
+//! It is enough to look at this one host. In a table of one node all hosts are that node's, and a node
+//! has one: those of a node that was taken out were struck with it. What the table says does not
+//! shrink to one node again between the look and the vote, since the one leader takes one step at a
+//! time. A node that is started again has to see the deadlines anew: those that an earlier life has
+//! set are in the fence's file.
 //!
 //! # Proof, for the chain
 //!
@@ -194,6 +212,14 @@ impl Timing {
         let slow = u128::from(MILLION - drift);
         let stretched = u64::try_from(fast.div_ceil(slow)).unwrap_or(u64::MAX);
         Span::from_millis(stretched.saturating_add(self.margin.as_millis()))
+    }
+
+    /// Whether nobody runs under a deadline any more once somebody has waited as long as it takes who
+    /// is elected now or later. `now` is the moment on the clock of the deadline; what has none is
+    /// never outlasted.
+    #[must_use]
+    pub fn outlasts(&self, deadline: Option<Moment>, now: Moment) -> bool {
+        deadline.is_some_and(|deadline| deadline <= now + self.duration)
     }
 
     /// How long after a request a holder sends the next one: three tries fit into one duration.

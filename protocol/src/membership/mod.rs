@@ -14,6 +14,9 @@
 //! time as leave an odd number. A second node waits as a learner for the third. A removal is done
 //! whatever number it leaves: two voters are better kept for the next one than brought down to one,
 //! which would leave a single copy of what is acknowledged meanwhile.
+//!
+//! **From one voter to more.** The guests of a site's only node have no deadline. Before the only voter
+//! gives another node a vote, they have to have one: see [`crate::lease`], where that is proven.
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,16 @@
 //! What this host holds: its own lease, those of the guests on it, and whom it watches over.
 
+#[cfg(test)]
+mod growing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use fence::Target;
 use protocol::epoch::Epoch;
 use protocol::ids::MachineName;
-use protocol::lease::{Holder, Moment, Pending};
+use protocol::lease::{Holder, Moment, Pending, Timing};
 use protocol::time::Span;
 use protocol::wire::v1::lease::{Leased, Term};
 
@@ -32,10 +37,12 @@ enum Grant {
     Held(Holder),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Held {
     /// How far the state has to be that this host acts on.
     applied: u64,
+    /// What was asked for no later than this is not taken any more.
+    bounded_at: Option<Moment>,
     /// Until when this host may act.
     host: Holder,
     /// What each guest was granted, in which epoch.
@@ -48,14 +55,18 @@ impl Held {
         self.host.holds(now) && self.applied <= applied
     }
 
-    /// Takes note of what the leader has granted. Answers come in the order of their questions.
+    /// Takes note of what the leader has granted, and says whether it counts. Answers come in the
+    /// order of their questions.
     pub(super) fn granted(
         &mut self,
         pending: Pending,
         applied: u64,
         duration: Span,
         guests: &[Leased],
-    ) {
+    ) -> bool {
+        if self.bounded_at.is_some_and(|moment| !pending.is_after(moment)) {
+            return false;
+        }
         self.applied = self.applied.max(applied);
         self.host.granted(pending, duration);
         for Leased { name, epoch, term } in guests {
@@ -78,6 +89,30 @@ impl Held {
                 }
             }
         }
+        true
+    }
+
+    /// Whether all that was granted, but to the guests that are `held` on to in a cut, is outlasted
+    /// by whoever is elected from now on. If so, it stays so: what was asked for before counts no
+    /// more, since it may have been read when this was the site's only node.
+    pub(super) fn bound(
+        &mut self,
+        timing: Timing,
+        now: Moment,
+        held: impl Fn(MachineName) -> bool,
+    ) -> bool {
+        let bounded = self.grants.iter().filter(|(name, _)| !held(**name)).all(
+            |(_, (_, grant))| match grant {
+                Grant::Endless => false,
+                Grant::Held(holder) => {
+                    holder.until().is_none_or(|until| timing.outlasts(Some(until), now))
+                }
+            },
+        );
+        if bounded {
+            self.bounded_at = Some(now);
+        }
+        bounded
     }
 
     pub(super) fn watches(&self, name: MachineName, wanted: &Watched) -> bool {
@@ -143,77 +178,5 @@ impl Held {
     fn grant(&self, name: MachineName, watched: &Watched) -> Option<Grant> {
         let (epoch, grant) = self.grants.get(&name)?;
         (*epoch == watched.epoch).then_some(*grant)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use protocol::ids::{MachineId, SiteId};
-
-    use super::*;
-    use crate::lease::Fencing;
-
-    const EPOCH: Epoch = Epoch { home: 1, provider: 1 };
-    const DURATION: Span = Span::from_secs(10);
-
-    const fn at(secs: u64) -> Moment {
-        Moment::from_millis(secs * 1_000)
-    }
-
-    fn guest(number: u128) -> MachineName {
-        let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number));
-        MachineName { home: SiteId::from_bytes([2; 32]), machine }
-    }
-
-    fn held(guests: &[MachineName]) -> Held {
-        let data = tempfile::tempdir().unwrap();
-        let mut fence = Fence::open(data.path(), Fencing::Unneeded).unwrap();
-        let mut held = Held::default();
-        for name in guests {
-            let watched = Watched { slot: 0, epoch: EPOCH, running: false };
-            held.watch(*name, watched, None, &mut fence);
-        }
-        held
-    }
-
-    fn leased(name: MachineName, epoch: Epoch, term: Term) -> [Leased; 1] {
-        [Leased { name, epoch, term }]
-    }
-
-    #[test]
-    fn a_host_acts_under_a_lease_and_on_a_state_that_has_reached_it() {
-        let mut held = held(&[]);
-        assert!(!held.may_act(7, at(0)));
-        held.granted(Pending::sent(at(0)), 7, DURATION, &[]);
-        assert!(!held.may_act(6, at(1)), "it replays the past");
-        assert!(held.may_act(7, at(9)));
-        assert!(!held.may_act(7, at(10)));
-    }
-
-    #[test]
-    fn a_guest_runs_as_long_as_was_said_of_its_start() {
-        let (first, second) = (guest(1), guest(2));
-        let mut held = held(&[first, second]);
-        let term = Term::For(Span::from_secs(4));
-        held.granted(Pending::sent(at(0)), 1, DURATION, &leased(first, EPOCH, term));
-        assert!(held.may_run(first, at(3)) && !held.may_run(first, at(4)));
-        assert!(!held.may_run(second, at(0)), "nothing was said of it");
-        let next = EPOCH.started_anew();
-        held.granted(Pending::sent(at(3)), 1, DURATION, &leased(first, next, term));
-        assert!(!held.may_run(first, at(3)), "that was another start of it");
-    }
-
-    #[test]
-    fn a_guest_without_an_end_gets_one_when_it_is_told_so() {
-        let name = guest(1);
-        let mut held = held(&[name]);
-        held.granted(Pending::sent(at(0)), 1, DURATION, &leased(name, EPOCH, Term::Endless));
-        assert!(held.may_run(name, at(1_000)));
-        let term = Term::For(DURATION);
-        held.granted(Pending::sent(at(5)), 1, DURATION, &leased(name, EPOCH, term));
-        assert!(held.may_run(name, at(14)) && !held.may_run(name, at(15)));
-        // An answer that does not name it any more takes nothing back.
-        held.granted(Pending::sent(at(10)), 1, DURATION, &[]);
-        assert!(held.may_run(name, at(14)) && !held.may_run(name, at(15)));
     }
 }
