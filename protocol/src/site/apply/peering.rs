@@ -202,7 +202,8 @@ impl Site {
     }
 
     /// The last word to a peer: whatever it still waits for will not come. It is a stranger once
-    /// it has taken that up. One with whom not a word was ever exchanged waits for nothing.
+    /// it has taken that up. One with whom not a word was ever exchanged waits for nothing, nor does
+    /// one that has said its own last word.
     fn part(&mut self, site: SiteId, turn: &Turn) {
         if !self.is_done_with(site) {
             return;
@@ -210,7 +211,7 @@ impl Site {
         let Some(peer) = self.peers.get_mut(&site) else { return };
         peer.standing = Standing::Gone;
         peer.addresses.clear();
-        if peer.has_spoken() {
+        if peer.has_spoken() && !self.has_parted(site) {
             self.owe(site, Message::Farewell, turn);
         }
     }
@@ -248,13 +249,23 @@ impl Site {
         }
     }
 
-    /// Whether a site is none that this one speaks with: not a peer, or one that has been told
-    /// the last word and has taken it up.
+    /// Whether the last that a peer has said was its last word: it takes up nothing more, until it
+    /// adds this site again.
+    fn has_parted(&self, site: SiteId) -> bool {
+        let last = self.peers.get(&site).and_then(|peer| self.heard.get(&(site, peer.taken)));
+        last.is_some_and(|message| matches!(message.body(), Message::Farewell))
+    }
+
+    /// Whether a site is none that this one speaks with: not a peer, or one that was removed and
+    /// has taken up all that was owed to it, or takes up nothing more.
     #[must_use]
     pub fn is_stranger(&self, site: SiteId) -> bool {
         match self.peers.get(&site) {
             None => true,
-            Some(peer) => peer.standing == Standing::Gone && self.owed_to(site) == 0,
+            Some(peer) => {
+                let heard_all = self.owed_to(site) == 0 || self.has_parted(site);
+                peer.standing == Standing::Gone && heard_all
+            }
         }
     }
 

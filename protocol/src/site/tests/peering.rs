@@ -123,6 +123,30 @@ fn a_removed_peer_is_a_stranger_once_it_has_heard_the_last_word() {
 }
 
 #[test]
+fn two_sites_that_remove_each_other_are_strangers() {
+    for together in [false, true] {
+        let mut world = World::new(&[0, 0]);
+        assert!(world.try_one(ALPHA, "one", size(1)).contains("no host has room for it"));
+        world.remove_peer(ALPHA, BETA);
+        if !together {
+            world.settle();
+        }
+        world.remove_peer(BETA, ALPHA);
+        // Whoever is a stranger is not let in to say anything.
+        world.deliver(ALPHA, BETA);
+        assert!(world.is_stranger(ALPHA, BETA) && world.is_stranger(BETA, ALPHA), "{together}");
+        // Whoever is added again hears what was left unsaid, and then what is new.
+        world.add_peer(ALPHA, BETA, vec![]);
+        world.add_peer(BETA, ALPHA, vec![]);
+        world.settle();
+        assert!(world.try_one(ALPHA, "two", size(1)).contains("no host has room for it"));
+        world.set_policy(BETA, ALPHA, vec![Setting::SellsTo(false)]);
+        let said = world.try_one(ALPHA, "three", size(1));
+        assert!(said.contains("beta: that site does not sell to this one"), "{said}");
+    }
+}
+
+#[test]
 fn a_removed_peer_is_told_that_it_is_not_served_any_more() {
     let mut world = World::new(&[1, 0]);
     world.remove_peer(ALPHA, BETA);
