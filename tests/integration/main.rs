@@ -15,6 +15,7 @@ mod linearizability;
 mod main_job;
 mod membership;
 mod nodes;
+mod peering;
 mod repair;
 mod sites;
 mod terminal;
