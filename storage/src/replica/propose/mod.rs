@@ -25,8 +25,8 @@ use crate::entry::{
     TypeConfig,
 };
 
-/// How many commands may wait on each queue: a few entries' worth, so that the next entry is always full under
-/// load and no command waits for many.
+/// How many commands may wait on each queue: a few entries' worth, so that the next entry is always
+/// full under load and no command waits for many.
 const QUEUE_COMMANDS: usize = 4 * BATCH_COMMANDS_MAX;
 
 /// How long a proposer waits for a place in the queue. A disk that does not empty it within this
