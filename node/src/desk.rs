@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use fabric::Subnet;
@@ -15,6 +15,7 @@ use protocol::identity::{Claim, NodeCertificate, SecretKey, Signed, Statement};
 use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
 use protocol::market::book::Candidate;
 use protocol::market::{Advert, Book};
+use protocol::membership::serials::Presented;
 use protocol::peering::monitor::SiteView;
 use protocol::site::{Command, MACHINES_MAX, Site, Stamped};
 use protocol::time::Timestamp;
@@ -29,6 +30,7 @@ use crate::blobs::Blobs;
 use crate::console::{self, Consoles};
 use crate::lease::Leases;
 use crate::membership::Directory;
+use crate::membership::certificates::Heard;
 use crate::membership::root::Root;
 use crate::observe::now;
 
@@ -83,17 +85,34 @@ pub struct Bus {
 pub struct Signer {
     /// The site.
     pub site: SiteId,
-    /// The root key's word for the node's key.
-    pub certificate: NodeCertificate,
     /// The node's key.
     pub key: SecretKey,
+    /// The root key's word for it, as it was renewed last.
+    certificate: RwLock<NodeCertificate>,
 }
 
 impl Signer {
+    /// The voice of a node with this certificate.
+    #[must_use]
+    pub fn new(key: SecretKey, certificate: NodeCertificate) -> Self {
+        Self { site: certificate.site(), key, certificate: RwLock::new(certificate) }
+    }
+
     /// Signs a statement in the site's name.
     #[must_use]
     pub fn sign<T: Claim>(&self, statement: &Statement<T>) -> Signed<T> {
-        Signed::sign(statement, &self.certificate, &self.key)
+        Signed::sign(statement, &self.certificate.read().expect(CERTIFICATE), &self.key)
+    }
+
+    /// What is known of the certificate.
+    #[must_use]
+    pub fn presented(&self) -> Presented {
+        self.certificate.read().expect(CERTIFICATE).certificate().into()
+    }
+
+    /// Signs under another certificate from now on.
+    pub(crate) fn renew(&self, certificate: NodeCertificate) {
+        *self.certificate.write().expect(CERTIFICATE) = certificate;
     }
 }
 
@@ -115,6 +134,7 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) subnet: Subnet,
     pub(crate) leases: Leases,
+    pub(crate) heard: Heard,
 }
 
 /// A handle on a running node. It is cheap to clone.
@@ -128,6 +148,8 @@ impl fmt::Debug for Desk {
         f.debug_struct("Desk").field("site", &self.site()).finish_non_exhaustive()
     }
 }
+
+const CERTIFICATE: &str = "nothing that holds the certificate panics";
 
 const BOOK: &str = "nothing that holds the book panics";
 
@@ -209,6 +231,11 @@ impl Desk {
     /// Until when guests may run, and whom this node lets run what.
     pub(crate) fn leases(&self) -> &Leases {
         &self.inner.leases
+    }
+
+    /// Which certificates peers have said that they still honour.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.inner.heard
     }
 
     pub(crate) fn consoles(&self) -> &Consoles {

@@ -209,5 +209,5 @@ fn called() -> Verified<Message> {
         body: Message::Call(Box::new(call)),
     };
     let signed = Signed::sign(&statement, &NodeCertificate::issue(certificate, &root), &root);
-    signed.verify(site(1), NOW).expect("the call is good")
+    signed.verify(site(1), NOW, |_| 0).expect("the call is good")
 }

@@ -137,7 +137,11 @@ impl World {
             return;
         }
         let verified: Option<Vec<_>> = v1::delivery(bytes).ok().and_then(|delivery| {
-            delivery.messages.into_iter().map(|message| message.verify(me, clock).ok()).collect()
+            delivery
+                .messages
+                .into_iter()
+                .map(|message| message.verify(me, clock, |_| 0).ok())
+                .collect()
         });
         let peer = self.members[from].id;
         let messages = verified.filter(|messages| {
@@ -176,6 +180,7 @@ impl World {
             | Outcome::Image(_)
             | Outcome::Key(_)
             | Outcome::Node(_)
+            | Outcome::Serial(_)
             | Outcome::Contradicted { .. }
             | Outcome::Refused(_) => return,
         };
@@ -230,7 +235,7 @@ impl World {
         let time = (clock, LIFETIME);
         let signed = self.members[member].signer.sign(None, sequence, time, advert);
         let advert = signed
-            .verify(self.members[member].id, clock)
+            .verify(self.members[member].id, clock, |_| 0)
             .expect("a site believes what it has just signed");
         let payload = Payload::Advert(Rc::new(advert));
         for peer in 0..self.members.len() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use protocol::identity::PublicKey;
+use protocol::identity::{NodeCertificate, PublicKey};
 use protocol::ids::SiteId;
 use protocol::time::Timestamp;
 use rand::rngs::StdRng;
@@ -353,6 +353,12 @@ impl Peers for Node {
         let place = world.places.get_mut(&self.me).ok_or(Error::Closed)?;
         place.wishes = peers;
         Ok(())
+    }
+
+    /// Without a hello nobody sees it.
+    async fn present(&self, certificate: NodeCertificate) -> Result<(), Error> {
+        let is_own = certificate.site() == self.me.site;
+        if is_own { Ok(()) } else { Err(Error::OtherKey) }
     }
 
     /// Whom it is connected to; there is no clock here, so they have been since the epoch.

@@ -183,6 +183,13 @@ pub trait Peers: Send + Sync {
     /// If an address cannot be read, or there are too many; then the former list stands.
     async fn set_peers(&self, peers: Vec<PeerAddress>) -> Result<(), Error>;
 
+    /// Presents a renewed certificate on connections made from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed.
+    async fn present(&self, certificate: NodeCertificate) -> Result<(), Error>;
+
     /// The sites that are configured or have been met, our own among them if its nodes are, and how
     /// each is.
     async fn peers(&self) -> Vec<PeerState>;

@@ -16,7 +16,9 @@ use protocol::names::{Label, Malformed};
 use protocol::site::command::{Contact, OperatorAsk};
 use protocol::site::state::Node;
 use protocol::site::{Command, Outcome};
+use protocol::time::Timestamp;
 use protocol::wire::v1::Member;
+use tokio::time::timeout;
 
 use super::error::{Code, Error};
 use super::gate::{Invited, Server};
@@ -27,6 +29,10 @@ use super::{input, tls};
 use crate::desk::Desk;
 use crate::membership::root::Offline;
 use crate::membership::token::Token;
+use crate::observe::now;
+
+/// How long the root key is looked for, to say whether it is there.
+const ROOT_WAIT: Duration = Duration::from_secs(2);
 
 /// `InviteNode`
 ///
@@ -138,6 +144,21 @@ pub(super) async fn lead(
     Ok(Json(shapes::HandedOver { id: node.0, gap_ms: millis(gap) }))
 }
 
+/// Which of the nodes' certificates count. The root key is looked for only where it is needed, and
+/// not for long: a node that is gone would keep everybody waiting.
+pub(super) async fn certificates(desk: &Desk, nodes: &[shapes::Node]) -> shapes::Certificates {
+    let serials = desk.read(protocol::site::Site::serials);
+    let is_due = |node: &&shapes::Node| node.certificate.as_ref().is_none_or(|it| it.due);
+    let due: Vec<u64> = nodes.iter().filter(is_due).map(|node| node.id).collect();
+    let root = if due.is_empty() {
+        None
+    } else {
+        timeout(ROOT_WAIT, desk.find_root()).await.ok().map(|found| found.is_ok())
+    };
+    let (honoured, revoked) = (serials.honoured(), serials.revoked());
+    shapes::Certificates { honoured, revoked, due, root }
+}
+
 /// The site's nodes, as they should be and as they are.
 pub(super) async fn views(desk: &Desk) -> Vec<shapes::Node> {
     // Without a leader the table is still worth showing.
@@ -146,17 +167,20 @@ pub(super) async fn views(desk: &Desk) -> Vec<shapes::Node> {
     let mut met = desk.fellows().await;
     met.insert(desk.signer().key.public());
     desk.read(|site| {
-        let view = |(id, row)| view(id, row, members.as_deref(), leader, &met);
+        let view = |(id, row)| {
+            let due = (site.serials().revoked(), now());
+            view((id, row), members.as_deref(), leader, &met, due)
+        };
         site.nodes().map(view).collect()
     })
 }
 
 fn view(
-    id: NodeId,
-    row: &Node,
+    (id, row): (NodeId, &Node),
     members: Option<&[Member]>,
     leader: Option<NodeId>,
     met: &BTreeSet<PublicKey>,
+    (revoked, now): (u64, Timestamp),
 ) -> shapes::Node {
     let member = members.map(|all| all.iter().find(|member| member.node == id));
     let role = match member {
@@ -176,6 +200,11 @@ fn view(
         reachable: met.contains(&row.key),
         addresses: row.addresses.clone(),
         api: row.api.clone(),
+        certificate: row.certificate.map(|certificate| shapes::Certificate {
+            serial: certificate.serial,
+            not_after: certificate.not_after.into(),
+            due: certificate.is_due(revoked, now),
+        }),
     }
 }
 
@@ -206,6 +235,6 @@ fn check_url(text: &str) -> Result<(), Error> {
 
 impl From<Offline> for Error {
     fn from(offline: Offline) -> Self {
-        Self::new(Code::NoRoot, offline.to_string())
+        Self::new(Code::NoRoot, offline.to_string()).hint("then repeat 'reservoir site join'")
     }
 }

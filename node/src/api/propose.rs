@@ -43,7 +43,7 @@ async fn command(server: &Server, command: Command, about: &str) -> Result<Answe
         Outcome::Key(id) => id.to_string(),
         Outcome::Node(id) => id.to_string(),
         Outcome::Refused(refusal) => return Err((&refusal).into()),
-        Outcome::Taken(_) | Outcome::Contradicted { .. } => {
+        Outcome::Taken(_) | Outcome::Serial(_) | Outcome::Contradicted { .. } => {
             return Err(Error::new(Code::Internal, "the site answered another question"));
         }
     };

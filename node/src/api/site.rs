@@ -23,7 +23,11 @@ pub(super) async fn show(
     let desk = &server.desk;
     desk.current().await?;
     let seen = match caller.role {
-        Role::Operator => Some((desk.bus().await.refusals, nodes::views(desk).await)),
+        Role::Operator => {
+            let nodes = nodes::views(desk).await;
+            let certificates = nodes::certificates(desk, &nodes).await;
+            Some(Seen { refused: desk.bus().await.refusals, nodes, certificates })
+        }
         Role::Tenant => None,
     };
     let progress = *desk.watch().borrow();
@@ -61,19 +65,27 @@ const fn node(id: u64, progress: Progress) -> shapes::site::Node {
     }
 }
 
-/// The site as an operator sees it, if there are refusals to tell; otherwise as a tenant does.
+/// What an operator sees that is not in the state.
+pub(super) struct Seen {
+    refused: Vec<RefusalRecord>,
+    nodes: Vec<shapes::node::Node>,
+    certificates: shapes::node::Certificates,
+}
+
+/// The site as an operator sees it, if there is anything seen to tell; otherwise as a tenant does.
 pub(super) fn view(
     site: &Site,
     node: shapes::site::Node,
-    seen: Option<(Vec<RefusalRecord>, Vec<shapes::node::Node>)>,
+    seen: Option<Seen>,
 ) -> Option<shapes::site::Site> {
     let profile = site.profile()?;
-    let inside = seen.map(|(refused, nodes)| shapes::site::Inside {
-        nodes,
+    let inside = seen.map(|seen| shapes::site::Inside {
+        nodes: seen.nodes,
+        certificates: seen.certificates,
         hosts: site.hosts().map(|(id, host)| hosts::view(site, *id, host)).collect(),
         services: site.services().filter(|(_, row)| row.stage != Stage::Ended).count(),
         machines: site.machines().filter(|(_, row)| row.ended.is_none()).count(),
-        refused: refused.iter().map(refused_view).collect(),
+        refused: seen.refused.iter().map(refused_view).collect(),
     });
     Some(shapes::site::Site {
         id: profile.site.to_string(),

@@ -159,6 +159,7 @@ pub(super) fn shown(site: &shapes::site::Site, now: Moment) -> String {
     let Some(inside) = &site.inside else { return facts(&told) };
     told.push(("services", inside.services.to_string()));
     told.push(("machines", inside.machines.to_string()));
+    told.push(("certificates", node::certificates(&inside.certificates)));
     let mut text = facts(&told);
     text.push('\n');
     text.push_str(&node::listed(&inside.nodes, now));

@@ -32,7 +32,12 @@ pub(super) async fn run(
         SiteNode::Remove { node } => {
             let path = format!("/v1/site/nodes/{node}");
             let taken: Taken = client.ask(Method::DELETE, &path, None::<&()>).await?;
-            output.say(&taken, |_| format!("node {node} leaves the site\n"))
+            output.say(&taken, |_| {
+                format!(
+                    "node {node} leaves the site; 'reservoir site show' says when its certificate \
+                     is revoked\n"
+                )
+            })
         }
         SiteNode::Lead { node } => {
             let path = format!("/v1/site/nodes/{node}/lead");
@@ -82,10 +87,42 @@ pub(super) fn label(given: &str) -> Result<Label, Error> {
     })
 }
 
+/// A certificate as people see it: which, how long it holds, and whether it is to be renewed.
+fn certificate(certificate: &shapes::Certificate, now: Moment) -> String {
+    let left = if certificate.not_after > now {
+        format!("ends in {}", age(certificate.not_after, now))
+    } else {
+        "has ended".to_owned()
+    };
+    let due = if certificate.due { ", due" } else { "" };
+    format!("{} {left}{due}", certificate.serial)
+}
+
+/// What is to be said of the nodes' certificates, and done about them.
+pub(super) fn certificates(certificates: &shapes::Certificates) -> String {
+    let shapes::Certificates { honoured, revoked, due, root } = certificates;
+    let mut said = match (*honoured, *revoked) {
+        (0, 0) => "none was revoked".to_owned(),
+        (honoured, revoked) if honoured >= revoked => format!("those below {honoured} are revoked"),
+        (_, revoked) => format!("those below {revoked} are revoked once every node has renewed"),
+    };
+    if !due.is_empty() {
+        let numbers: Vec<String> = due.iter().map(u64::to_string).collect();
+        said.push_str(&format!("; to be renewed: node {}", numbers.join(", ")));
+    }
+    if *root == Some(false) {
+        said.push_str(
+            "; no node that can be reached has the root key: bring the file root.key back to the \
+             directory 'keys' of one of them for a minute",
+        );
+    }
+    said
+}
+
 /// Nodes as people see them.
 pub(super) fn listed(nodes: &[shapes::Node], now: Moment) -> String {
     table(
-        &["NODE", "NAME", "STANDING", "ROLE", "LAG", "REACHED", "AGE", "ADDRESSES"],
+        &["NODE", "NAME", "STANDING", "ROLE", "LAG", "REACHED", "AGE", "CERTIFICATE", "ADDRESSES"],
         nodes.iter().map(|node| {
             vec![
                 node.id.to_string(),
@@ -100,6 +137,7 @@ pub(super) fn listed(nodes: &[shapes::Node], now: Moment) -> String {
                 node.lag.map_or_else(String::new, |lag| lag.to_string()),
                 if node.reachable { "yes" } else { "no" }.to_owned(),
                 age(now, node.since),
+                node.certificate.as_ref().map_or_else(String::new, |it| certificate(it, now)),
                 node.addresses.join(" "),
             ]
         }),

@@ -28,6 +28,7 @@ use crate::desk::{self, Desk, Inner, Signer};
 use crate::driver;
 use crate::keys::{self, Keys};
 use crate::lease::{self, Fencing, Leases};
+use crate::membership::certificates::{self, Heard};
 use crate::membership::links;
 use crate::membership::root::Root;
 use crate::membership::transport::BusTransport;
@@ -285,11 +286,8 @@ fn carrier(data: &Path, config: &Config) -> Result<Carrier, Error> {
 }
 
 fn signer(keys: &Keys) -> Signer {
-    Signer {
-        site: keys.site(),
-        certificate: keys.certificate().clone(),
-        key: protocol::identity::SecretKey::from_bytes(&keys.node().to_bytes()),
-    }
+    let key = protocol::identity::SecretKey::from_bytes(&keys.node().to_bytes());
+    Signer::new(key, keys.certificate().clone())
 }
 
 /// Starts a node.
@@ -326,6 +324,7 @@ pub async fn start(
         signer: signer(&keys),
         subnet: config.subnet,
         leases: leases.clone(),
+        heard: Heard::default(),
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);
@@ -352,13 +351,12 @@ pub async fn start(
         carrier,
     };
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());
-    let holder = lease::host::run(desk.clone(), leases.clone(), closes.clone());
-    let grantor = lease::leader::run(desk.clone(), leases, closes.clone());
     let tasks = vec![
         tokio::spawn(links::run(desk.clone(), contact, beginning, closes.clone())),
         tokio::spawn(begin::once_known(desk.clone(), closes.clone(), host)),
-        tokio::spawn(holder),
-        tokio::spawn(grantor),
+        tokio::spawn(lease::host::run(desk.clone(), leases.clone(), closes.clone())),
+        tokio::spawn(lease::leader::run(desk.clone(), leases, closes.clone())),
+        tokio::spawn(certificates::run(desk.clone(), closes.clone())),
         tokio::spawn(driver::run(desk.clone(), configure, closes)),
     ];
     info!(

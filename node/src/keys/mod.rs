@@ -34,8 +34,7 @@ use crate::observe::now;
 pub use joined::{Joined, Neighbour};
 pub(crate) use joined::{Welcome, begin, complete};
 
-/// How long a node's certificate holds. It is renewed at a start in its second half, if the root
-/// key is at hand.
+/// How long a node's certificate holds. It is renewed while the node runs, in its second half.
 const VALIDITY: Span = CERTIFICATE_LIFETIME;
 
 /// How far a certificate reaches back, for peers whose clock is behind.
@@ -136,7 +135,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, written, or is damaged; if the certificate has to be renewed and
+    /// If a file cannot be read, written, or is damaged; if there is no certificate that holds and
     /// the root key is kept elsewhere.
     pub fn open_or_make(data: &Path, name: Option<&str>) -> Result<Self, Error> {
         let directory = data.join("keys");
@@ -219,7 +218,7 @@ impl Keys {
             warn!(
                 root_key = %path.display(),
                 "the site's root key is on this node: move the file to a safe place offline, and \
-                 bring it back only to renew certificates"
+                 bring it back only to renew certificates and to let nodes join"
             );
         }
     }
@@ -258,7 +257,8 @@ fn site_name(data: &Path, directory: &Path, asked: Option<&str>) -> Result<Strin
     Ok(name.as_str().to_owned())
 }
 
-/// The node's certificate, renewed if it has lived through half of its time.
+/// The node's certificate. Without one that holds the node could ask nobody for another, so then it
+/// is issued here.
 fn certificate(
     directory: &Path,
     root: PublicKey,
@@ -274,19 +274,11 @@ fn certificate(
     } else {
         None
     };
-    let left = known.as_ref().map(|known| known.certificate().not_after.since(now).as_millis());
-    let fresh = left.is_some_and(|left| left > VALIDITY.as_millis() / 2);
-    match known {
-        Some(known) if fresh => return Ok(known),
-        Some(known) if !root_path.exists() && left.is_some_and(|left| left > 0) => {
-            warn!(
-                days = left.unwrap_or(0) / 86_400_000,
-                "this node's certificate ends soon: bring the root key back for one start"
-            );
-            return Ok(known);
-        }
-        Some(_) | None => {}
-    }
+    let past = match known {
+        Some(known) if known.certificate().not_after > now => return Ok(known),
+        Some(known) => known.certificate().serial,
+        None => 0,
+    };
     if !root_path.exists() {
         return Err(Error::RootOffline { path: root_path });
     }
@@ -294,20 +286,33 @@ fn certificate(
     if key.public() != root {
         return Err(Error::OtherRoot { path: root_path });
     }
-    let issued = issue(&key, node.public());
+    // Higher than whatever was issued while the site's state could be asked: that counts from here.
+    let issued = issue(&key, node.public(), now.as_millis().max(past + 1));
     write(&path, &codec::encode(&issued))?;
     Ok(issued)
 }
 
+/// Keeps a renewed certificate.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub(crate) fn keep_certificate(
+    directory: &Path,
+    certificate: &NodeCertificate,
+) -> Result<(), Error> {
+    write(&directory.join("node.cert"), &codec::encode(certificate))
+}
+
 /// The root key's word for a node's key.
 #[must_use]
-pub fn issue(root: &SecretKey, node: PublicKey) -> NodeCertificate {
+pub fn issue(root: &SecretKey, node: PublicKey, serial: u64) -> NodeCertificate {
     let now = now();
     let certificate = Certificate {
         root: root.public(),
         node,
         scopes: Scopes::NODE,
-        serial: now.as_millis(),
+        serial,
         not_before: now - BACKDATED,
         not_after: now + VALIDITY,
     };

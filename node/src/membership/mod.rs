@@ -10,12 +10,14 @@
 //! pass on to it ([`answer`]). Raft's own messages take the same bus ([`transport`]). Who belongs
 //! together is in the state; [`links`] keeps the connections as it says, and the driver of the node
 //! that leads has Raft's members follow. A new node comes with a token ([`token`]) and leaves with
-//! the site's word for its key ([`join`]).
+//! the site's word for its key ([`join`]), which it has renewed as long as it takes part
+//! ([`certificates`]).
 
 pub mod join;
 pub mod token;
 
 pub(crate) mod answer;
+pub(crate) mod certificates;
 pub(crate) mod files;
 pub(crate) mod leader;
 pub(crate) mod links;

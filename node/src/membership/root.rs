@@ -1,15 +1,16 @@
-//! The root key's word for a new node's key.
+//! The root key's word for a node's key: a new node's, or one whose certificate is to be renewed.
 //!
 //! The root key is at one node, or offline. It speaks only for keys that are in the site's table,
 //! which an operator's invitation has brought there; so a node that is asked by another need not
-//! believe it.
+//! believe it. The serial is the state's, so that each is higher than all before.
 
 use std::path::{Path, PathBuf};
 
 use protocol::identity::NodeCertificate;
 use protocol::ids::NodeId;
+use protocol::site::{Command, Outcome};
 use protocol::wire::v1::{NodeAnswer, NodeFault, NodeRequest};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::desk::Desk;
 use crate::keys;
@@ -25,7 +26,7 @@ pub(crate) struct Root {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
     "no node of this site that can be reached has the site's root key: bring the file root.key \
-     back to the directory 'keys' of one of them, and join again"
+     back to the directory 'keys' of one of them"
 )]
 pub(crate) struct Offline;
 
@@ -42,6 +43,15 @@ impl Root {
     /// The root key in a node's directory of keys, whenever it is there.
     pub(crate) fn in_keys(data: &Path) -> Self {
         Self { directory: data.join("keys") }
+    }
+
+    /// Keeps this node's own renewed certificate, beside it.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(crate) fn keep(&self, certificate: &NodeCertificate) -> Result<(), keys::Error> {
+        keys::keep_certificate(&self.directory, certificate)
     }
 
     /// Whether it is there now.
@@ -84,15 +94,21 @@ impl Desk {
 
     /// Lets the root key at this node speak for a node's key.
     pub(crate) async fn certify_here(&self, node: NodeId) -> Result<NodeCertificate, NodeFault> {
-        // The row was committed at another node, perhaps a moment ago.
-        self.current().await.map_err(|_| NodeFault::Later)?;
-        let key = self.read(|site| site.node(node).map(|row| row.key));
-        let key = key.ok_or(NodeFault::UnknownNode)?;
         let root = keys::root(&self.root().directory).map_err(|fault| {
             warn!(fault = chain(&fault), "the root key cannot be used");
             NodeFault::NoRoot
         })?;
-        info!(%node, "the root key speaks for a node's key");
-        Ok(keys::issue(&root, key))
+        let serial = match self.propose(Command::Certify { node }).await {
+            Ok(Outcome::Serial(serial)) => serial,
+            Ok(_) => return Err(NodeFault::UnknownNode),
+            Err(fault) => {
+                debug!(%node, fault = chain(&fault), "a certificate has to wait");
+                return Err(NodeFault::Later);
+            }
+        };
+        let key = self.read(|site| site.node(node).map(|row| row.key));
+        let key = key.ok_or(NodeFault::UnknownNode)?;
+        info!(%node, serial, "the root key speaks for a node's key");
+        Ok(keys::issue(&root, key, serial))
     }
 }

@@ -7,6 +7,7 @@
 //! | not to be read, forged, or said in another's name | costs who passed it on | nobody honest passes on what he has not checked |
 //! | expired a lifetime ago or more, or living for three | costs who passed it on | clocks that differ do not explain it |
 //! | expired just now, or living for two lifetimes | not passed on | clocks differ, and gossip is slow |
+//! | signed under a certificate that its author's site honours no more | not passed on | not everybody has heard that yet |
 //! | contradicting another of its number | costs its author, if he passed it on; the proof is kept | whoever else passed it on may have heard only the one |
 //!
 //! What it costs is the bus's matter: see there how it scores its peers.
@@ -19,7 +20,7 @@ use protocol::market::book::Noted;
 use protocol::market::{Advert, Book, LIFETIME};
 use protocol::time::Timestamp;
 use protocol::wire::v1::ADVERT_BYTES_MAX;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::observe::chain;
 
@@ -29,15 +30,20 @@ pub(super) fn read(
     from: SiteId,
     body: &[u8],
     now: Timestamp,
+    honoured: impl Fn(SiteId) -> u64,
 ) -> Result<Verified<Advert>, Verdict> {
     let read = codec::decode_canonical::<Signed<Advert>>(body, ADVERT_BYTES_MAX);
     let signed = read.map_err(|_| Verdict::Reject)?;
-    let fault = match signed.clone().verify(me, now) {
+    let fault = match signed.clone().verify(me, now, &honoured) {
         Ok(advert) => return Ok(advert),
         Err(fault) => fault,
     };
-    let late =
-        matches!(fault, Rejection::Expired { .. }) && signed.verify(me, now - LIFETIME).is_ok();
+    if matches!(fault, Rejection::Revoked { .. }) {
+        debug!(%from, fault = chain(&fault), "an advert counts no more");
+        return Err(Verdict::Ignore);
+    }
+    let late = matches!(fault, Rejection::Expired { .. })
+        && signed.verify(me, now - LIFETIME, &honoured).is_ok();
     if late {
         return Err(Verdict::Ignore);
     }

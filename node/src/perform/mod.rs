@@ -8,15 +8,14 @@ mod adverts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use federation::stream::Duplex;
 use federation::{Admission, Caller, Channel, Handler, Refusal, Verdict, ask};
 use protocol::agreement::Message;
 use protocol::codec;
-use protocol::identity::{NodeCertificate, Verified};
+use protocol::identity::{NodeCertificate, Rejection, Verified};
 use protocol::ids::{MachineName, SiteId};
 use protocol::site::{self, Command, Outcome};
 use protocol::time::Timestamp;
@@ -37,11 +36,7 @@ const REMOVED: &str = "this node was removed from the site";
 #[derive(Clone, Debug, Default)]
 pub struct Clerk {
     desk: Arc<OnceLock<Desk>>,
-    /// The lowest serials that peers still honour; of those only who were admitted.
-    honoured: Arc<Mutex<BTreeMap<SiteId, u64>>>,
 }
-
-const HONOURED: &str = "nothing that holds the map panics";
 
 impl Clerk {
     /// A clerk without a desk.
@@ -63,7 +58,7 @@ impl Clerk {
 
     async fn take_up(&self, from: SiteId, body: &[u8]) -> Result<Receipt, ask::Refused> {
         let desk = self.seated()?;
-        let messages = verified(desk.site(), from, body)?;
+        let messages = verified(desk.site(), from, body, |site| desk.honoured(site))?;
         if messages.is_empty() {
             return Err(ask::Refused::foul("a delivery without messages"));
         }
@@ -127,14 +122,23 @@ impl Clerk {
 }
 
 /// Checks every message of a delivery; one that does not hold refuses the whole, and ends the
-/// connection: no honest peer sends it.
-fn verified(me: SiteId, from: SiteId, body: &[u8]) -> Result<Vec<Verified<Message>>, ask::Refused> {
+/// connection: no honest peer sends it. Only what is signed under a revoked certificate may be on its
+/// way from a node that has another one by now.
+fn verified(
+    me: SiteId,
+    from: SiteId,
+    body: &[u8],
+    honoured: impl Fn(SiteId) -> u64,
+) -> Result<Vec<Verified<Message>>, ask::Refused> {
     let refused = |fault: &dyn std::error::Error| ask::Refused::foul(chain(fault));
     let delivery = v1::delivery(body).map_err(|fault| refused(&fault))?;
     let now = now();
     let mut messages = Vec::with_capacity(delivery.messages.len());
     for signed in delivery.messages {
-        let message = signed.verify(me, now).map_err(|fault| refused(&fault))?;
+        let message = signed.verify(me, now, &honoured).map_err(|fault| match fault {
+            Rejection::Revoked { .. } => ask::Refused::new(chain(&fault)),
+            fault => refused(&fault),
+        })?;
         let statement = message.statement();
         if statement.issuer != from || statement.audience != Some(me) {
             return Err(ask::Refused::foul("a message of another site, or to another"));
@@ -169,7 +173,8 @@ impl Handler for Clerk {
     async fn gossip(&self, from: Caller, body: Vec<u8>) -> Verdict {
         let Some(desk) = self.desk.get() else { return Verdict::Ignore };
         let now = now();
-        let advert = match adverts::read(desk.site(), from.site, &body, now) {
+        let honoured = |site| desk.honoured(site);
+        let advert = match adverts::read(desk.site(), from.site, &body, now, honoured) {
             Ok(advert) => advert,
             Err(verdict) => return verdict,
         };
@@ -229,20 +234,19 @@ impl Admission for Clerk {
         if stranger { Err(Refusal::Stranger) } else { Ok(()) }
     }
 
-    /// Nothing is revoked here before its end: the site's state has no number for it.
     fn honours(&self) -> u64 {
-        0
+        self.desk.get().map_or(0, |desk| desk.read(|site| site.serials().honoured()))
     }
 
     fn honoured(&self, site: SiteId) -> u64 {
-        let honoured = self.honoured.lock().expect(HONOURED);
-        honoured.get(&site).copied().unwrap_or_default()
+        self.desk.get().map_or(0, |desk| desk.honoured(site))
     }
 
     fn heard_honours(&self, site: SiteId, lowest: u64) {
-        let mut honoured = self.honoured.lock().expect(HONOURED);
-        let heard = honoured.entry(site).or_default();
-        *heard = lowest.max(*heard);
+        // What its own site honours the node knows from the state.
+        if let Some(desk) = self.desk.get().filter(|desk| desk.site() != site) {
+            desk.heard().note(site, lowest);
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -56,7 +56,7 @@ fn delivery(messages: Vec<Signed<Message>>) -> Vec<u8> {
 fn what_a_peer_says_to_this_site_is_believed() {
     let (me, peer) = (party(1), party(2));
     let body = delivery(vec![said(&peer, me.site, 1), said(&peer, me.site, 2)]);
-    let numbers: Vec<u64> = verified(me.site, peer.site, &body)
+    let numbers: Vec<u64> = verified(me.site, peer.site, &body, |_| 0)
         .unwrap()
         .iter()
         .map(|message| message.statement().sequence)
@@ -72,7 +72,7 @@ fn one_altered_byte_refuses_the_whole() {
         let mut altered = body.clone();
         altered[place] ^= 1;
         assert!(
-            verified(me.site, peer.site, &altered).is_err(),
+            verified(me.site, peer.site, &altered, |_| 0).is_err(),
             "byte {place} was altered, and the delivery is believed"
         );
     }
@@ -82,10 +82,10 @@ fn one_altered_byte_refuses_the_whole() {
 fn what_was_said_to_others_or_by_others_is_refused() {
     let (me, peer, other) = (party(1), party(2), party(3));
     let to_another = delivery(vec![said(&peer, other.site, 1)]);
-    assert!(verified(me.site, peer.site, &to_another).is_err());
+    assert!(verified(me.site, peer.site, &to_another, |_| 0).is_err());
     let of_another = delivery(vec![said(&other, me.site, 1)]);
-    assert!(verified(me.site, peer.site, &of_another).is_err());
-    assert!(verified(me.site, other.site, &of_another).is_ok());
+    assert!(verified(me.site, peer.site, &of_another, |_| 0).is_err());
+    assert!(verified(me.site, other.site, &of_another, |_| 0).is_ok());
 }
 
 #[test]
@@ -93,10 +93,10 @@ fn more_messages_than_a_delivery_has_are_refused() {
     let (me, peer) = (party(1), party(2));
     let one = said(&peer, me.site, 1);
     let full = delivery(vec![one.clone(); DELIVERY_MESSAGES_MAX]);
-    assert!(verified(me.site, peer.site, &full).is_ok());
+    assert!(verified(me.site, peer.site, &full, |_| 0).is_ok());
     let overfull = delivery(vec![one; DELIVERY_MESSAGES_MAX + 1]);
-    assert!(verified(me.site, peer.site, &overfull).is_err());
-    assert!(verified(me.site, peer.site, b"noise").is_err());
+    assert!(verified(me.site, peer.site, &overfull, |_| 0).is_err());
+    assert!(verified(me.site, peer.site, b"noise", |_| 0).is_err());
 }
 
 /// An advert of a party with this number and so much memory, that expires at a moment.
@@ -124,7 +124,7 @@ fn advert(of: &Party, sequence: u64, memory: u64, expires_at: Timestamp) -> Vec<
 /// What becomes of an advert that `from` passes on.
 fn judged(book: &mut Book, from: &Party, body: &[u8]) -> Verdict {
     let (me, now) = (party(1).site, now());
-    match adverts::read(me, from.site, body, now) {
+    match adverts::read(me, from.site, body, now, |_| 0) {
         Ok(advert) => adverts::note(book, from.site, advert, true, now),
         Err(verdict) => verdict,
     }
@@ -175,4 +175,27 @@ fn a_contradiction_costs_its_author_and_not_who_has_heard_only_one_half() {
     assert_eq!(judged(&mut book, &carrier, &other), Verdict::Ignore);
     assert_eq!(judged(&mut book, &author, &other), Verdict::Reject);
     assert_eq!(book.equivocations().count(), 1);
+}
+
+#[test]
+fn what_is_signed_under_a_revoked_certificate_is_refused_with_the_reason() {
+    let (me, peer) = (party(1), party(2));
+    let body = delivery(vec![said(&peer, me.site, 1)]);
+    let honouring = |lowest| move |of| if of == peer.site { lowest } else { 0 };
+    assert!(verified(me.site, peer.site, &body, honouring(1)).is_ok());
+    let refused = verified(me.site, peer.site, &body, honouring(2)).unwrap_err().to_string();
+    assert!(refused.contains("that site honours none below 2"), "{refused}");
+    assert!(refused.contains("renew its certificate"), "{refused}");
+}
+
+#[test]
+fn an_advert_under_a_revoked_certificate_is_not_believed_and_costs_nobody() {
+    let (me, author, carrier) = (party(1).site, party(2), party(3));
+    let body = advert(&author, 1, 64, now() + LIFETIME);
+    let honouring = |lowest| move |of| if of == author.site { lowest } else { 0 };
+    for from in [author.site, carrier.site] {
+        assert!(adverts::read(me, from, &body, now(), honouring(1)).is_ok());
+        let verdict = adverts::read(me, from, &body, now(), honouring(2)).unwrap_err();
+        assert_eq!(verdict, Verdict::Ignore);
+    }
 }

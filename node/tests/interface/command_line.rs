@@ -128,7 +128,7 @@ async fn a_peer_is_added_changed_and_removed_while_the_node_runs() {
     run(&context, &["peer", "show", "beta"]).await.fails(4, "there is no peer 'beta'");
     run(&context, &["site", "reserve", "0.25"]).await.succeeds();
     let site = run(&context, &["site", "show"]).await.succeeds();
-    assert!(site.contains("reserve   0.250"), "{site}");
+    assert!(site.contains("reserve       0.250"), "{site}");
     world.close().await;
 }
 

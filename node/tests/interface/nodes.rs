@@ -1,6 +1,11 @@
 //! Claims about a site of several nodes: who is let in, where writes go, who leads, who leaves.
 
+use std::path::Path;
+
 use axum::http::StatusCode;
+use protocol::codec;
+use protocol::identity::{Certificate, NodeCertificate, SecretKey};
+use protocol::time::Span;
 use reservoir::keys::{self, Keys};
 use reservoir::membership::join;
 use serde_json::{Value, json};
@@ -203,6 +208,57 @@ async fn an_invitation_is_for_one_node_and_a_repetition_is_answered_the_same() {
     let join::Error::Keys(founder) = founder else { panic!("{founder}") };
     assert!(matches!(founder, keys::Error::Settled { .. }), "{founder}");
     one.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_soon_is_renewed_while_its_node_runs_once_the_root_key_is_there() {
+    let one = World::start().await;
+    let token = one.invite(&json!({})).await;
+    let (data, config) = place();
+    join::join(&token, data.path(), &config, None).await.unwrap();
+    let root = one.data.path().join("keys/root.key");
+    let short = shortened(data.path(), &root);
+    let offline = one.data.path().join("offline");
+    std::fs::rename(&root, &offline).unwrap();
+
+    let two = one.fellow(data, config).await;
+    let said = async |world: &World| {
+        let (_, site) = world.get("/v1/site").await;
+        site["inside"]["certificates"].clone()
+    };
+    two.until("an operator sees what is missing", async |world| {
+        let said = said(world).await;
+        said["due"] == json!([2]) && said["root"] == false
+    })
+    .await;
+    std::fs::rename(&offline, &root).unwrap();
+    two.until("it is renewed", async |world| said(world).await["due"] == json!([])).await;
+    let renewed = certificate(two.data.path());
+    assert!(renewed.serial > short.serial && renewed.not_after > short.not_after);
+    let (_, nodes) = one.get("/v1/site/nodes").await;
+    assert_eq!(nodes["items"][1]["certificate"]["serial"], renewed.serial);
+    for world in [one, two] {
+        world.close().await;
+    }
+}
+
+/// The certificate that a node keeps.
+fn certificate(data: &Path) -> Certificate {
+    let bytes = std::fs::read(data.join("keys/node.cert")).expect("it has one");
+    let certificate: NodeCertificate = codec::decode(&bytes, 1_024).expect("it is one");
+    certificate.certificate().clone()
+}
+
+/// Lets a node's certificate end within a day.
+fn shortened(data: &Path, root: &Path) -> Certificate {
+    let text = std::fs::read_to_string(root).expect("the root key is there");
+    let root = blake3::Hash::from_hex(text.trim()).expect("it is a key");
+    let long = certificate(data);
+    let not_after = long.not_before + Span::from_secs(86_400);
+    let short = Certificate { not_after, ..long };
+    let issued = NodeCertificate::issue(short.clone(), &SecretKey::from_bytes(root.as_bytes()));
+    std::fs::write(data.join("keys/node.cert"), codec::encode(&issued)).expect("it is kept");
+    short
 }
 
 fn ids(nodes: &Value) -> Vec<u64> {

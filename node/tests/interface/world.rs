@@ -14,7 +14,8 @@ use protocol::units::Mebibytes;
 use reservoir::api::tls::Pinned;
 use reservoir::cli::context::Context;
 use reservoir::config::{self, Config};
-use reservoir::daemon::{self, Bus, Parts, StartBus};
+use reservoir::daemon::{self, Bus, Parts, RealBus, StartBus};
+use reservoir::desk::Desk;
 use reservoir::keys::Keys;
 use reservoir::lease::Fencing;
 use reservoir::membership::join;
@@ -116,10 +117,28 @@ impl World {
         text(&invited["token"]).parse().expect("it is a token")
     }
 
+    /// Starts a node on the real bus, of a new site or of one that it has joined.
+    pub(crate) async fn on_bus(data: TempDir, mut config: Config, key: &str) -> Self {
+        config.bus.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
+        config.bus.mdns = false;
+        Self::run_on(Arc::new(RealBus::default()), data, config, Network::new(1), key).await
+    }
+
     async fn run(data: TempDir, config: Config, network: Network, key: &str) -> Self {
         let keys = Keys::open_or_make(data.path(), Some("alpha")).expect("keys can be made");
+        let bus = Wire { network: network.clone(), address: format!("node {}", keys.number()) };
+        Self::run_on(Arc::new(bus), data, config, network, key).await
+    }
+
+    async fn run_on(
+        bus: Arc<dyn StartBus>,
+        data: TempDir,
+        config: Config,
+        network: Network,
+        key: &str,
+    ) -> Self {
+        let keys = Keys::open_or_make(data.path(), Some("alpha")).expect("keys can be made");
         let me = Caller { site: keys.site(), node: keys.node().public() };
-        let address = format!("node {}", keys.number());
         let capacity = Capacity {
             vcpus: 4,
             memory: Mebibytes::from_gib(1),
@@ -129,7 +148,7 @@ impl World {
         let parts = Parts {
             hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
             fabric: Arc::new(fabric::Fake::new()),
-            bus: Arc::new(Wire { network: network.clone(), address }),
+            bus,
             fencing: Fencing::Unneeded,
         };
         let running =
@@ -145,6 +164,11 @@ impl World {
             .build()
             .expect("the client can be made");
         Self { data, context, network, me, running, http }
+    }
+
+    /// The node itself.
+    pub(crate) const fn desk(&self) -> &Desk {
+        self.running.desk()
     }
 
     /// Stops the node; hands back where it was.

@@ -60,7 +60,7 @@ fn offer(number: u8, price: u64) -> Box<Offer> {
         not_after: NOW,
     };
     let signed = Signed::sign(&statement, &NodeCertificate::issue(certificate, &root), &root);
-    let evidence = signed.verify(site(99), NOW).unwrap();
+    let evidence = signed.verify(site(99), NOW, |_| 0).unwrap();
     Box::new(Offer { site: site(number), hold, terms, evidence })
 }
 

@@ -75,6 +75,19 @@ pub enum Rejection {
         /// The site in the statement.
         issuer: SiteId,
     },
+    /// The signer's certificate is one that its site honours no more.
+    #[error(
+        "the statement of site {issuer} is signed under certificate {serial}, and that site honours \
+         none below {lowest}: let its node renew its certificate"
+    )]
+    Revoked {
+        /// The site in the statement.
+        issuer: SiteId,
+        /// The certificate's serial.
+        serial: u64,
+        /// The lowest that counts.
+        lowest: u64,
+    },
     /// Too old to be taken up.
     #[error("the statement of site {issuer} has expired")]
     Expired {
@@ -137,13 +150,19 @@ impl<T: Claim> Signed<T> {
         blake3::derive_key(T::DOMAIN, &self.bytes)
     }
 
-    /// Checks everything that can be checked without a site's state: certificate, signature,
-    /// canonical encoding, issuer, audience, expiry.
+    /// Checks everything but what the statement says: certificate, signature, canonical encoding,
+    /// issuer, audience, expiry. `honoured` says the lowest serial of a site's certificates that is
+    /// still honoured there, as far as this site has heard.
     ///
     /// # Errors
     ///
     /// The first of them that does not hold.
-    pub fn verify(self, me: SiteId, now: Timestamp) -> Result<Verified<T>, Rejection> {
+    pub fn verify(
+        self,
+        me: SiteId,
+        now: Timestamp,
+        honoured: impl FnOnce(SiteId) -> u64,
+    ) -> Result<Verified<T>, Rejection> {
         let signer = self.certificate.check(Scope::Sign, now).map_err(Rejection::Certificate)?;
         let digest = self.digest();
         if !self.certificate.certificate().node.verifies(&digest, &self.signature) {
@@ -154,6 +173,10 @@ impl<T: Claim> Signed<T> {
         let issuer = statement.issuer;
         if issuer != signer {
             return Err(Rejection::OtherIssuer { issuer, signer });
+        }
+        let (serial, lowest) = (self.certificate.certificate().serial, honoured(issuer));
+        if serial < lowest {
+            return Err(Rejection::Revoked { issuer, serial, lowest });
         }
         if statement.audience.is_some_and(|audience| audience != me) {
             return Err(Rejection::OtherAudience { issuer });

@@ -64,7 +64,7 @@ fn promise(from: &Party, to: &Party) -> Statement<Promise> {
 fn a_signed_statement_is_believed_by_the_one_it_is_addressed_to() {
     let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
     let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
-    assert_eq!(signed.verify(beta.site, NOW).unwrap().body(), &Promise(42));
+    assert_eq!(signed.verify(beta.site, NOW, |_| 0).unwrap().body(), &Promise(42));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_replay_to_another_site_is_refused() {
     let (alpha, beta, gamma) =
         (party(1, Scopes::NODE), party(2, Scopes::NODE), party(3, Scopes::NODE));
     let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
-    let refusal = signed.verify(gamma.site, NOW).unwrap_err();
+    let refusal = signed.verify(gamma.site, NOW, |_| 0).unwrap_err();
     assert!(matches!(refusal, Rejection::OtherAudience { .. }), "{refusal}");
 }
 
@@ -86,7 +86,7 @@ fn every_altered_byte_is_noticed() {
         altered[place] ^= 1;
         let believed = codec::decode::<Signed<Promise>>(&altered, 4096)
             .ok()
-            .and_then(|signed| signed.verify(beta.site, NOW).ok());
+            .and_then(|signed| signed.verify(beta.site, NOW, |_| 0).ok());
         assert_eq!(believed, None, "byte {place} was altered and nobody noticed");
     }
 }
@@ -96,14 +96,14 @@ fn a_statement_of_one_kind_does_not_pass_for_another() {
     let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
     let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
     let posing: Signed<Threat> = codec::decode(&codec::encode(&signed), 4096).unwrap();
-    assert!(matches!(posing.verify(beta.site, NOW), Err(Rejection::Forged { .. })));
+    assert!(matches!(posing.verify(beta.site, NOW, |_| 0), Err(Rejection::Forged { .. })));
 }
 
 #[test]
 fn a_node_cannot_speak_for_another_site() {
     let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
     let signed = Signed::sign(&promise(&beta, &beta), &alpha.certificate, &alpha.node);
-    assert!(matches!(signed.verify(beta.site, NOW), Err(Rejection::OtherIssuer { .. })));
+    assert!(matches!(signed.verify(beta.site, NOW, |_| 0), Err(Rejection::OtherIssuer { .. })));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_late_statement_is_refused() {
     let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
     let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
     let late = Timestamp::from_millis(1_201);
-    assert!(matches!(signed.verify(beta.site, late), Err(Rejection::Expired { .. })));
+    assert!(matches!(signed.verify(beta.site, late, |_| 0), Err(Rejection::Expired { .. })));
 }
 
 #[test]
@@ -136,7 +136,17 @@ fn a_certificate_holds_only_for_its_time_its_scope_and_its_key() {
 fn what_is_verified_survives_the_log() {
     let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
     let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
-    let verified = signed.verify(beta.site, NOW).unwrap();
+    let verified = signed.verify(beta.site, NOW, |_| 0).unwrap();
     let read: Verified<Promise> = codec::decode(&codec::encode(&verified), 4096).unwrap();
     assert_eq!(read, verified);
+}
+
+#[test]
+fn what_is_signed_under_a_revoked_certificate_is_refused() {
+    let (alpha, beta) = (party(1, Scopes::NODE), party(2, Scopes::NODE));
+    let signed = Signed::sign(&promise(&alpha, &beta), &alpha.certificate, &alpha.node);
+    let honouring = |lowest| move |of| if of == alpha.site { lowest } else { 0 };
+    assert!(signed.clone().verify(beta.site, NOW, honouring(1)).is_ok());
+    let refusal = signed.verify(beta.site, NOW, honouring(2)).unwrap_err();
+    assert!(matches!(refusal, Rejection::Revoked { serial: 1, lowest: 2, .. }), "{refusal}");
 }

@@ -72,7 +72,7 @@ fn said(
         body,
     };
     let signed = Signed::sign(&statement, &NodeCertificate::issue(certificate, &root), &root);
-    signed.verify(SiteId::from_bytes([0; 32]), NOW).unwrap()
+    signed.verify(SiteId::from_bytes([0; 32]), NOW, |_| 0).unwrap()
 }
 
 #[test]

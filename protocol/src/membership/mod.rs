@@ -18,6 +18,8 @@
 //! **From one voter to more.** The guests of a site's only node have no deadline. Before the only voter
 //! gives another node a vote, they have to have one: see [`crate::lease`], where that is proven.
 
+pub mod serials;
+
 #[cfg(test)]
 mod tests;
 

@@ -209,7 +209,8 @@ impl Replicated for Site {
     }
 
     fn origin(stamped: &Stamped) -> Origin {
-        let is_foreign = matches!(stamped.command, Command::Receive { .. });
+        let is_foreign =
+            matches!(stamped.command, Command::Receive { .. } | Command::Honours { .. });
         if is_foreign { Origin::Foreign } else { Origin::Own }
     }
 

@@ -113,16 +113,6 @@ impl Federation {
         &self.listening
     }
 
-    /// Presents a renewed certificate on connections made from now on.
-    ///
-    /// # Errors
-    ///
-    /// If the bus is closed.
-    pub async fn present(&self, certificate: NodeCertificate) -> Result<(), Error> {
-        let command = Command::Present { certificate: Box::new(certificate) };
-        self.commands.send(command).await.map_err(|_| Error::Closed)
-    }
-
     /// Closes all connections and ends what is under way. Returns when the bus is gone, so that
     /// its addresses can be listened on again.
     pub async fn close(&self) {
@@ -202,6 +192,11 @@ impl Peers for Federation {
 
     async fn set_peers(&self, peers: Vec<PeerAddress>) -> Result<(), Error> {
         self.command(|reply| Command::SetPeers { peers, reply }).await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn present(&self, certificate: NodeCertificate) -> Result<(), Error> {
+        let command = Command::Present { certificate: Box::new(certificate) };
+        self.commands.send(command).await.map_err(|_| Error::Closed)
     }
 
     async fn peers(&self) -> Vec<PeerState> {

@@ -28,6 +28,35 @@ pub struct Node {
     /// The URL of its REST interface, if others than itself reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// The certificate that it presents; none until the site has been told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+}
+
+/// The certificate of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its serial.
+    pub serial: u64,
+    /// Its last moment.
+    pub not_after: Moment,
+    /// Whether it is to be renewed: because of its age, or because it is to be revoked.
+    pub due: bool,
+}
+
+/// Which certificates of a site's nodes count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// Those below this serial do not, and peers are told so.
+    pub honoured: u64,
+    /// Those below this serial are not to, as soon as every node has a newer one.
+    pub revoked: u64,
+    /// The nodes whose certificate is to be renewed.
+    pub due: Vec<u64>,
+    /// Whether a node that can be reached has the root key; not said if nobody needs it, or a node
+    /// keeps everybody waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<bool>,
 }
 
 /// What a node is in Raft.

@@ -47,6 +47,9 @@ pub struct Node {
 pub struct Inside {
     /// The site's nodes.
     pub nodes: Vec<super::node::Node>,
+    /// Which of their certificates count.
+    #[serde(default)]
+    pub certificates: super::node::Certificates,
     /// The site's hosts.
     pub hosts: Vec<Host>,
     /// How many services there are that have not ended.

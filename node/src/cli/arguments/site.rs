@@ -75,7 +75,9 @@ pub enum SiteNode {
     /// List them.
     #[command(alias = "list")]
     Ls,
-    /// Take one out of the site.
+    /// Take one out of the site. Its certificate counts no more at peers once every other node has
+    /// renewed its own, for which one of them needs the root key: 'reservoir site show' says how
+    /// far that is.
     Remove {
         /// Its number.
         node: u64,

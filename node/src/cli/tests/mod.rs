@@ -140,6 +140,11 @@ fn node(id: u64, role: nodes::Role, lag: u64) -> nodes::Node {
         reachable: id == 1,
         addresses: vec![format!("/ip4/192.0.2.{id}/tcp/7401")],
         api: None,
+        certificate: Some(nodes::Certificate {
+            serial: 1_000 + id,
+            not_after: Timestamp::from_millis(NOW + 80 * 86_400_000).into(),
+            due: id == 2,
+        }),
     }
 }
 
@@ -165,6 +170,12 @@ fn a_site_is_shown_to_its_operator() {
         node: sites::Node { id: 1, is_leader: true, leader: Some(1), term: 2, index: 9 },
         inside: Some(sites::Inside {
             nodes: vec![node(1, nodes::Role::Leader, 0), node(2, nodes::Role::Voter, 3)],
+            certificates: nodes::Certificates {
+                honoured: 1_000,
+                revoked: 1_003,
+                due: vec![2],
+                root: Some(false),
+            },
             hosts: vec![hosts::Host {
                 id: "019aaa00-0000-7000-8000-0000000000aa".to_owned(),
                 name: "alpha-1".to_owned(),
@@ -191,20 +202,21 @@ fn a_site_is_shown_to_its_operator() {
         }),
     };
     expect![[r#"
-        name      alpha
-        id        abababababababababababababababababababababababababababababababab
-        founded   2026-11-22 07:29:12Z (1m ago)
-        vcpu      0.010000 EUR/h
-        memory    0.005000 EUR/h for a GiB
-        disk      0.000100 EUR/h for a GiB
-        reserve   0.250
-        node      1 leads, term 2, index 9
-        services  1
-        machines  1
+        name          alpha
+        id            abababababababababababababababababababababababababababababababab
+        founded       2026-11-22 07:29:12Z (1m ago)
+        vcpu          0.010000 EUR/h
+        memory        0.005000 EUR/h for a GiB
+        disk          0.000100 EUR/h for a GiB
+        reserve       0.250
+        node          1 leads, term 2, index 9
+        services      1
+        machines      1
+        certificates  those below 1003 are revoked once every node has renewed; to be renewed: node 2; no node that can be reached has the root key: bring the file root.key back to the directory 'keys' of one of them for a minute
 
-        NODE  NAME     STANDING  ROLE    LAG  REACHED  AGE  ADDRESSES
-        1     alpha-1  voter     leader  0    yes      1m   /ip4/192.0.2.1/tcp/7401
-        2     alpha-2  voter     voter   3    no       1m   /ip4/192.0.2.2/tcp/7401
+        NODE  NAME     STANDING  ROLE    LAG  REACHED  AGE  CERTIFICATE            ADDRESSES
+        1     alpha-1  voter     leader  0    yes      1m   1001 ends in 80d       /ip4/192.0.2.1/tcp/7401
+        2     alpha-2  voter     voter   3    no       1m   1002 ends in 80d, due  /ip4/192.0.2.2/tcp/7401
 
         HOST     NODE  STATE  CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
         alpha-1  1     well   4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    0000000000aa

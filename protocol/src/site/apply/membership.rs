@@ -7,6 +7,7 @@ use super::super::state::{Invitation, Node};
 use super::super::{INVITATION_LIFETIME, Site, Turn};
 use crate::identity::PublicKey;
 use crate::ids::{HostId, NodeId};
+use crate::membership::serials::{Presented, Serials};
 use crate::membership::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, CERTIFICATE_LIFETIME, INVITATIONS_MAX, Members, NODES_MAX,
     Standing, Step, VOTERS_MAX, next_step,
@@ -48,9 +49,43 @@ impl Site {
         turn: &Turn,
     ) {
         let Contact { key, addresses, api, name: _ } = contact.clone();
-        self.nodes.insert(id, Node { key, name, addresses, api, standing, since: turn.now });
+        let (since, certificate) = (turn.now, None);
+        self.nodes.insert(id, Node { key, name, addresses, api, standing, since, certificate });
         if let Some(profile) = self.profile.get_mut(&()) {
             profile.nodes = profile.nodes.max(id.0);
+        }
+    }
+
+    /// Says under which serial the root key may speak for a node: for one that stays.
+    pub(super) fn certify(&mut self, id: NodeId) -> Result<Outcome, Refusal> {
+        let stays = self.stays(id);
+        let profile = self.profile.get_mut(&()).filter(|_| stays);
+        let profile = profile.ok_or(Refusal::UnknownNode { node: id })?;
+        Ok(Outcome::Serial(profile.serials.issue()))
+    }
+
+    /// A node presents a certificate. The news may come late, when it has a newer one already.
+    pub(super) fn presents(
+        &mut self,
+        id: NodeId,
+        certificate: Presented,
+    ) -> Result<Outcome, Refusal> {
+        let known = self.nodes.get(&id).ok_or(Refusal::UnknownNode { node: id })?;
+        let newer = known.certificate.is_none_or(|known| known.serial < certificate.serial);
+        if newer && let Some(row) = self.nodes.get_mut(&id) {
+            row.certificate = Some(certificate);
+            self.settle_serials(|serials| serials.seen(certificate.serial));
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Changes the serials, and honours no more what is revoked if every node can do without.
+    fn settle_serials(&mut self, change: impl FnOnce(&mut Serials)) {
+        let presented = self.nodes.iter().map(|(_, row)| row.certificate.map(|it| it.serial));
+        let presented: Vec<Option<u64>> = presented.collect();
+        if let Some(profile) = self.profile.get_mut(&()) {
+            change(&mut profile.serials);
+            profile.serials.settle(presented);
         }
     }
 
@@ -149,8 +184,8 @@ impl Site {
         guests.chain(holds).filter(is_its).count()
     }
 
-    /// A node is no member any more: it is struck, with its hosts. The news may come late, when
-    /// the node was struck long ago.
+    /// A node is no member any more: it is struck, with its hosts, and all certificates are revoked
+    /// that were issued while it was one. The news may come late, when the node was struck long ago.
     pub(super) fn left(&mut self, id: NodeId, turn: &Turn) -> Outcome {
         let key = match self.nodes.get(&id) {
             Some(row) if row.standing == Standing::Leaving => row.key,
@@ -159,6 +194,7 @@ impl Site {
         if self.guests_of(id) == 0 {
             self.nodes.remove(&id);
             self.struck.insert(key, turn.now);
+            self.settle_serials(Serials::revoke);
             let hosts: Vec<HostId> =
                 self.hosts.iter().filter(|(_, row)| row.node == id).map(|(id, _)| *id).collect();
             for host in hosts {

@@ -8,6 +8,7 @@ use super::super::state::{Peer, Place, Profile};
 use super::super::{PEERS_MAX, Site, Turn};
 use crate::agreement::Message;
 use crate::ids::{MachineId, MachineName, SiteId};
+use crate::membership::serials::Serials;
 use crate::peering::{
     ADDRESS_LENGTH_MAX, ADDRESSES_MAX, Account, Policy, Reserve, Setting, Standing,
 };
@@ -43,6 +44,7 @@ impl Site {
             incarnation: known.map_or(0, |profile| profile.incarnation),
             tariff: configure.tariff,
             nodes: known.map_or(0, |profile| profile.nodes),
+            serials: known.map_or_else(Serials::default, |profile| profile.serials),
             reserve: known.map_or_else(Reserve::default, |profile| profile.reserve),
             founded: known.map_or(turn.now, |profile| profile.founded),
             now: turn.now,
@@ -86,17 +88,29 @@ impl Site {
                 standing: Standing::Open,
                 ..peer.clone()
             },
-            // It begins anew, but for the numbers of the two streams.
+            // It begins anew, but for the numbers of the two streams, and for what it revoked.
             Some(peer) => Peer {
                 next: peer.next,
                 taken: peer.taken,
                 seeded: peer.seeded,
                 ended: peer.ended,
+                honoured: peer.honoured,
                 ..new_peer(entry, turn)
             },
         };
         if known != Some(&row) {
             self.peers.insert(site, row);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes note of which certificates a peer still honours. Nothing takes back what was revoked.
+    pub(super) fn honours(&mut self, site: SiteId, lowest: u64) -> Result<Outcome, Refusal> {
+        let known = self.peers.get(&site).ok_or(Refusal::UnknownPeer { site })?;
+        if lowest > known.honoured
+            && let Some(peer) = self.peers.get_mut(&site)
+        {
+            peer.honoured = lowest;
         }
         Ok(Outcome::Done)
     }
@@ -309,5 +323,6 @@ fn new_peer(entry: &PeerEntry, turn: &Turn) -> Peer {
         next: 1,
         taken: 0,
         ended: None,
+        honoured: 0,
     }
 }

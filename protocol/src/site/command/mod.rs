@@ -11,6 +11,7 @@ use crate::epoch::Epoch;
 use crate::identity::{PublicKey, Verified};
 use crate::ids::{HostId, MachineId, MachineName, NodeId, RequestId, SiteId, TenantId};
 use crate::machine::guest::Seen;
+use crate::membership::serials::Presented;
 use crate::names::Label;
 use crate::peering::Setting;
 use crate::time::Timestamp;
@@ -69,6 +70,25 @@ pub enum Command {
     Left {
         /// The node.
         node: NodeId,
+    },
+    /// A node is to be given a certificate: under which serial?
+    Certify {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node presents a certificate from now on.
+    Presents {
+        /// The node.
+        node: NodeId,
+        /// Which.
+        certificate: Presented,
+    },
+    /// A node of a peer has said which certificates that site still honours.
+    Honours {
+        /// The peer.
+        peer: SiteId,
+        /// The lowest serial.
+        lowest: u64,
     },
     /// A node describes its host.
     Host {

@@ -34,6 +34,8 @@ pub enum Outcome {
         /// The number.
         number: u64,
     },
+    /// The serial of a certificate that may be issued.
+    Serial(u64),
     /// It cannot be done; nothing was changed.
     Refused(Refusal),
 }

@@ -21,6 +21,7 @@ use crate::ids::{
 use crate::images::Image;
 use crate::machine::guest::Progress;
 use crate::market::Advert;
+use crate::membership::serials::Serials;
 use crate::time::Timestamp;
 use crate::units::Size;
 
@@ -95,6 +96,12 @@ impl Site {
     #[must_use]
     pub fn is_struck(&self, key: PublicKey) -> bool {
         self.struck.get(&key).is_some()
+    }
+
+    /// Which certificates of the site's own nodes still count.
+    #[must_use]
+    pub fn serials(&self) -> Serials {
+        self.profile().map_or_else(Serials::default, |profile| profile.serials)
     }
 
     /// The invitation whose secret has this digest.

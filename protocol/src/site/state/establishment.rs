@@ -7,6 +7,7 @@ use crate::ids::{NodeId, SiteId, TenantId};
 use crate::images::Image;
 use crate::manifest::ImageName;
 use crate::membership::Standing;
+use crate::membership::serials::{Presented, Serials};
 use crate::names::Label;
 use crate::peering::Reserve;
 use crate::time::Timestamp;
@@ -26,6 +27,8 @@ pub struct Profile {
     /// The number of the node that was taken on last. Numbers are never used again: Raft would
     /// take a new node for the old one.
     pub nodes: u64,
+    /// Which certificates of its nodes still count.
+    pub serials: Serials,
     /// What of its capacity is not sold.
     pub reserve: Reserve,
     /// When it was founded.
@@ -49,6 +52,8 @@ pub struct Node {
     pub standing: Standing,
     /// Since when.
     pub since: Timestamp,
+    /// The certificate that it presents; none until it has said so.
+    pub certificate: Option<Presented>,
 }
 
 /// The permission for one node to join.

@@ -31,6 +31,9 @@ pub struct Peer {
     /// Since when the session in which it runs machines for this site cannot be held any more;
     /// none while it may be.
     pub ended: Option<Timestamp>,
+    /// The lowest serial of its nodes' certificates that it still honours: the highest number that
+    /// one of them has ever said.
+    pub honoured: u64,
 }
 
 impl Peer {

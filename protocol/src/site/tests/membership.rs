@@ -1,6 +1,7 @@
 //! Claims about the site's nodes: who is taken on, who goes, and what stands in the way.
 
 use super::*;
+use crate::membership::serials::{Presented, Serials};
 use crate::membership::{
     ADDRESSES_MAX, CERTIFICATE_LIFETIME, INVITATIONS_MAX, Standing, VOTERS_MAX,
 };
@@ -23,6 +24,24 @@ impl World {
 
     fn standing(&self, node: u64) -> Option<Standing> {
         self.parties[ALPHA].site.node(NodeId(node)).map(|row| row.standing)
+    }
+
+    /// A node gets a certificate, and presents it.
+    fn renew(&mut self, node: u64) -> u64 {
+        let node = NodeId(node);
+        let issued = self.apply(ALPHA, Command::Certify { node });
+        let Outcome::Serial(serial) = issued else { panic!("{issued:?}") };
+        self.present(node, serial);
+        serial
+    }
+
+    fn present(&mut self, node: NodeId, serial: u64) {
+        let certificate = Presented { serial, not_after: self.now + CERTIFICATE_LIFETIME };
+        assert_eq!(self.apply(ALPHA, Command::Presents { node, certificate }), Outcome::Done);
+    }
+
+    fn serials(&self) -> Serials {
+        self.parties[ALPHA].site.serials()
     }
 
     /// Takes on the next node, which gets this number.
@@ -171,4 +190,34 @@ fn the_last_voter_stays_and_so_does_a_node_with_guests() {
     world.now = world.now + Span::from_secs(3_600);
     assert_eq!(world.remove(1), Outcome::Done);
     assert_eq!(world.remove(3), refused(Refusal::LastVoter { node: NodeId(3) }));
+}
+
+#[test]
+fn what_a_removed_node_has_is_revoked_once_those_that_stay_have_renewed() {
+    let mut world = World::new(&[1]);
+    // The founder has its certificate from before there was a state.
+    world.present(NodeId(1), 1_000);
+    world.take_on(2);
+    world.take_on(3);
+    let taken_along = world.renew(2);
+    let kept = world.renew(3);
+    assert!(taken_along > 1_000 && kept > taken_along, "serials rise");
+    assert_eq!(world.serials().revoked(), 0);
+
+    world.remove(2);
+    let unknown = refused(Refusal::UnknownNode { node: NodeId(2) });
+    assert_eq!(world.apply(ALPHA, Command::Certify { node: NodeId(2) }), unknown, "it leaves");
+    world.apply(ALPHA, Command::Left { node: NodeId(2) });
+    assert!(world.serials().revoked() > kept);
+    assert_eq!(world.serials().honoured(), 0, "nobody has renewed");
+    world.renew(3);
+    assert_eq!(world.serials().honoured(), 0, "the first has not");
+    // What it had before is told once more, late.
+    world.present(NodeId(1), 1_000);
+    assert_eq!(world.serials().honoured(), 0);
+    world.renew(1);
+    assert_eq!(world.serials().honoured(), world.serials().revoked());
+    assert!(world.serials().honoured() > taken_along);
+    world.configure(ALPHA, &[]);
+    assert!(world.serials().honoured() > taken_along, "no configuration takes it back");
 }

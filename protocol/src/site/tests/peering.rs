@@ -305,3 +305,20 @@ fn replicas_of_a_component_are_spread_over_equally_good_peers() {
     let at = |name: &str| shown.matches(&format!("ACTIVE {name}")).count();
     assert_eq!((at("beta"), at("gamma")), (2, 2), "{shown}");
 }
+
+#[test]
+fn what_a_peer_has_revoked_stays_so_whoever_says_less_and_however_often_it_comes_and_goes() {
+    let mut world = World::new(&[1, 1]);
+    let peer = world.parties[BETA].id;
+    for (said, kept) in [(5, 5), (3, 5), (9, 9)] {
+        let command = Command::Honours { peer, lowest: said };
+        assert_eq!(world.apply(ALPHA, command), Outcome::Done);
+        assert_eq!(world.peer(ALPHA, BETA).honoured, kept);
+    }
+    world.remove_peer(ALPHA, BETA);
+    world.add_peer(ALPHA, BETA, vec![]);
+    assert_eq!(world.peer(ALPHA, BETA).honoured, 9);
+    let nobody = SiteId::from_bytes([9; 32]);
+    let unknown = Outcome::Refused(Refusal::UnknownPeer { site: nobody });
+    assert_eq!(world.apply(ALPHA, Command::Honours { peer: nobody, lowest: 1 }), unknown);
+}

@@ -243,7 +243,7 @@ proptest! {
     ) {
         if let Ok(read) = delivery(&bytes) {
             for message in read.messages {
-                let believed = message.clone().verify(samples::site(2), NOW);
+                let believed = message.clone().verify(samples::site(2), NOW, |_| 0);
                 prop_assert!(believed.is_err() || codec::encode(&message).len() <= bytes.len());
             }
         }
@@ -272,7 +272,7 @@ proptest! {
         ],
     ) {
         let read = codec::decode_canonical::<Signed<Advert>>(&bytes, ADVERT_BYTES_MAX);
-        if let Ok(believed) = read.map(|signed| signed.verify(samples::site(2), NOW))
+        if let Ok(believed) = read.map(|signed| signed.verify(samples::site(2), NOW, |_| 0))
             && let Ok(believed) = believed
         {
             prop_assert_eq!(believed.statement(), &samples::statement(samples::advert()));
