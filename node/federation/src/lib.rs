@@ -116,13 +116,14 @@ pub trait Handler: Send + Sync + 'static {
     async fn console(&self, from: Caller, header: Vec<u8>, stream: Duplex);
 }
 
-/// Whether a text is an address that a peer may be looked for at.
+/// Whether a text is an address that a peer may be looked for at; one with a name is for the caller to
+/// make one with a number.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
 pub fn check_address(text: &str) -> Result<(), Error> {
-    dial::parse(text).map(drop)
+    dial::check(text)
 }
 
 /// The bus, as a node uses it.

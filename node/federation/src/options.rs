@@ -156,6 +156,15 @@ pub enum Error {
         #[source]
         source: libp2p::multiaddr::Error,
     },
+    /// The bus knows no way there.
+    #[error(
+        "'{text}' is no address that the bus can reach: give one like /ip4/192.0.2.1/tcp/7400 or \
+         /dns4/site.example/tcp/7400, or with udp/7400/quic-v1"
+    )]
+    Form {
+        /// The text.
+        text: String,
+    },
     /// A peer has neither an id nor an address.
     #[error("a peer has neither an id nor an address: nothing says whom to look for")]
     NoAddress,

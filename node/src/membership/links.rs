@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
+use super::names::Names;
 use crate::desk::Desk;
 use crate::observe::chain;
 
@@ -34,6 +35,7 @@ pub(crate) async fn run(
     let mut links = Links {
         contact,
         beginning,
+        names: Names::default(),
         dialled: None,
         describing: JoinSet::new(),
         is_known_removed: false,
@@ -53,12 +55,14 @@ pub(crate) async fn run(
         let _ = timeout(NAP, woken).await;
     }
     links.describing.shutdown().await;
+    links.names.close().await;
 }
 
 struct Links {
     desk: Desk,
     contact: Contact,
     beginning: Vec<PeerAddress>,
+    names: Names,
     dialled: Option<Vec<PeerAddress>>,
     describing: JoinSet<()>,
     is_known_removed: bool,
@@ -128,8 +132,15 @@ impl Links {
         if nodes.is_empty() {
             wanted.extend(self.beginning.iter().cloned());
         }
+        let mut peers = self.desk.read(peers);
+        self.names.retain(wanted.iter().chain(&peers).flat_map(|wish| &wish.addresses));
+        for wish in wanted.iter_mut().chain(&mut peers) {
+            wish.addresses = self.names.numbered(&wish.addresses);
+        }
+        // Nobody else is asked where a node of this site is.
+        wanted.retain(|wish| !wish.addresses.is_empty());
         let own = wanted.len();
-        wanted.extend(self.desk.read(peers));
+        wanted.extend(peers);
         if self.dialled.as_ref() == Some(&wanted) {
             return;
         }

@@ -21,6 +21,7 @@ pub(crate) mod certificates;
 pub(crate) mod files;
 pub(crate) mod leader;
 pub(crate) mod links;
+mod names;
 pub(crate) mod root;
 pub(crate) mod transport;
 

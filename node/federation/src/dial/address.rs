@@ -14,6 +14,19 @@ pub(crate) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Whether an address that an operator gives may begin so: with a number, or with a name that has
+/// numbers. A `/dnsaddr` has addresses, which nobody here asks for.
+pub(crate) const fn is_place(part: &Protocol<'_>) -> bool {
+    matches!(
+        part,
+        Protocol::Ip4(_)
+            | Protocol::Ip6(_)
+            | Protocol::Dns(_)
+            | Protocol::Dns4(_)
+            | Protocol::Dns6(_)
+    )
+}
+
 fn is_name(address: &Multiaddr) -> bool {
     matches!(
         address.iter().next(),

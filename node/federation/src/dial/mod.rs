@@ -21,6 +21,7 @@ mod target;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use protocol::identity::PublicKey;
@@ -215,6 +216,20 @@ impl Dialer {
             !(is_it && target.drop_address(address))
         });
     }
+}
+
+/// Checks where a peer is said to be: a number or a name, then TCP or QUIC, and perhaps the way
+/// through a relay. Names are made numbers by whoever wishes for the peer.
+pub(crate) fn check(text: &str) -> Result<(), Error> {
+    let address = parse(text)?;
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let rest = match &parts[..] {
+        [place, Protocol::Tcp(_), rest @ ..] if address::is_place(place) => rest,
+        [place, Protocol::Udp(_), Protocol::QuicV1, rest @ ..] if address::is_place(place) => rest,
+        _ => return Err(Error::Form { text: text.to_owned() }),
+    };
+    let is_way = |part: &Protocol<'_>| matches!(part, Protocol::P2p(_) | Protocol::P2pCircuit);
+    if rest.iter().all(is_way) { Ok(()) } else { Err(Error::Form { text: text.to_owned() }) }
 }
 
 /// Reads a multiaddress.

@@ -1,5 +1,6 @@
 //! Several nodes in one process, on loopback, and what strangers may try.
 
+mod address;
 mod directory;
 mod fake;
 mod flood;

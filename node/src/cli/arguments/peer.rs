@@ -100,7 +100,8 @@ pub struct AddPeer {
     /// What this site is to call it, also in manifests.
     #[arg(long)]
     pub name: String,
-    /// Where it is, such as /ip4/192.0.2.1/tcp/7401; once for each address.
+    /// Where it is, such as /ip4/192.0.2.1/tcp/7401 or /dns4/site.example/tcp/7401; once for each
+    /// address.
     #[arg(long = "address", value_name = "ADDRESS")]
     pub addresses: Vec<String>,
     /// What of its policy is not as usual, such as credit=5.00.
