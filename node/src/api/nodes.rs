@@ -27,7 +27,7 @@ use super::secret::Secret;
 use super::shapes::{List, node as shapes};
 use super::{input, tls};
 use crate::desk::Desk;
-use crate::membership::root::Offline;
+use crate::membership::root::Silent;
 use crate::membership::token::Token;
 use crate::observe::now;
 
@@ -233,8 +233,13 @@ fn check_url(text: &str) -> Result<(), Error> {
         .hint("it begins with https:// and names a host"))
 }
 
-impl From<Offline> for Error {
-    fn from(offline: Offline) -> Self {
-        Self::new(Code::NoRoot, offline.to_string()).hint("then repeat 'reservoir site join'")
+impl From<Silent> for Error {
+    fn from(silent: Silent) -> Self {
+        let (code, hint) = match silent {
+            Silent::Offline => (Code::NoRoot, "then repeat 'reservoir site join'"),
+            Silent::Later => (Code::Busy, "repeat 'reservoir site join'"),
+            Silent::Unknown { .. } => (Code::UnknownNode, "ask its operator for a new invitation"),
+        };
+        Self::new(code, silent.to_string()).hint(hint)
     }
 }

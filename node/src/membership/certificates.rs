@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
-use super::root::Offline;
+use super::root::Silent;
 use crate::desk::Desk;
 use crate::keys;
 use crate::observe::{chain, now};
@@ -36,7 +36,7 @@ const WARN_AGAIN: Duration = Duration::from_secs(3_600);
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Offline(#[from] Offline),
+    Silent(#[from] Silent),
     #[error("the certificate that was issued does not hold here")]
     Certificate(#[source] CertificateError),
     #[error("the certificate that was issued is another site's, or no newer one")]

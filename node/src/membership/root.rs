@@ -22,13 +22,25 @@ pub(crate) struct Root {
     directory: PathBuf,
 }
 
-/// No node that can be reached has the root key.
+/// The root key does not speak for a node.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "no node of this site that can be reached has the site's root key: bring the file root.key \
-     back to the directory 'keys' of one of them"
-)]
-pub(crate) struct Offline;
+pub(crate) enum Silent {
+    /// No node that can be reached has it.
+    #[error(
+        "no node of this site that can be reached has the site's root key: bring the file \
+         root.key back to the directory 'keys' of one of them"
+    )]
+    Offline,
+    /// The site, which gives out the serial, could not be asked.
+    #[error("the site's root key is there, and the site cannot commit now: try again in a moment")]
+    Later,
+    /// The site has no such node, or it leaves.
+    #[error("node {node} does not take part in this site, so the root key does not speak for it")]
+    Unknown {
+        /// The node.
+        node: NodeId,
+    },
+}
 
 /// Where the root key is.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +74,7 @@ impl Root {
 
 impl Desk {
     /// Finds the root key, at this node or at another.
-    pub(crate) async fn find_root(&self) -> Result<Holder, Offline> {
+    pub(crate) async fn find_root(&self) -> Result<Holder, Silent> {
         if self.root().is_here() {
             return Ok(Holder::Here);
         }
@@ -73,7 +85,7 @@ impl Desk {
                 return Ok(Holder::At(node));
             }
         }
-        Err(Offline)
+        Err(Silent::Offline)
     }
 
     /// The root key's word for the key of a node in the table.
@@ -81,15 +93,31 @@ impl Desk {
         &self,
         holder: Holder,
         node: NodeId,
-    ) -> Result<NodeCertificate, Offline> {
-        match holder {
-            Holder::Here => self.certify_here(node).await.map_err(|_| Offline),
+    ) -> Result<NodeCertificate, Silent> {
+        let fault = match holder {
+            Holder::Here => match self.certify_here(node).await {
+                Ok(certificate) => return Ok(certificate),
+                Err(fault) => fault,
+            },
             Holder::At(holder) => match self.ask_node(holder, &NodeRequest::Certify { node }).await
             {
-                Some(NodeAnswer::Certificate(certificate)) => Ok(*certificate),
-                _ => Err(Offline),
+                Some(NodeAnswer::Certificate(certificate)) => return Ok(*certificate),
+                Some(NodeAnswer::Fault(fault)) => fault,
+                // It had the key a moment ago.
+                Some(_) | None => return Err(Silent::Offline),
             },
-        }
+        };
+        Err(match fault {
+            NodeFault::NoRoot => Silent::Offline,
+            NodeFault::UnknownNode => Silent::Unknown { node },
+            NodeFault::NotLeader { .. }
+            | NodeFault::Later
+            | NodeFault::Uncertain
+            | NodeFault::TooLarge { .. }
+            | NodeFault::NoVoter
+            | NodeFault::Behind
+            | NodeFault::NotElected => Silent::Later,
+        })
     }
 
     /// Lets the root key at this node speak for a node's key.
