@@ -18,11 +18,13 @@ use crate::observe::chain;
 pub(super) struct Membership {
     desk: Desk,
     step: JoinSet<()>,
+    /// Whether a vote waits for the guests on this host to get an end.
+    waits: bool,
 }
 
 impl Membership {
     pub(super) fn new(desk: Desk) -> Self {
-        Self { desk, step: JoinSet::new() }
+        Self { desk, step: JoinSet::new(), waits: false }
     }
 
     /// Begins the next step, if there is one and none is under way.
@@ -37,8 +39,12 @@ impl Membership {
             return;
         };
         let shares = matches!(step, Step::Promote(_)) && members.voters.len() == 1;
-        if shares && !self.desk.read(|site| self.desk.leases().bound(site)) {
-            debug!("nobody gets a vote while guests here may run without an end");
+        let waits = shares && !self.desk.read(|site| self.desk.leases().bound(site));
+        if waits && !self.waits {
+            info!("nobody gets a vote while a guest on this host may run without an end");
+        }
+        self.waits = waits;
+        if waits {
             return;
         }
         let desk = self.desk.clone();
