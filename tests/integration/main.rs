@@ -8,6 +8,7 @@
 mod bad_input;
 mod console;
 mod copies;
+mod growth;
 mod history;
 mod kills;
 mod lease;
