@@ -204,6 +204,15 @@ impl Testnet {
         self.at_mut(site)?.kill_node()
     }
 
+    /// Starts a site's node, unless it runs, and does not wait until it answers.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn launch_node(&mut self, site: &str) -> Result<()> {
+        self.at_mut(site)?.launch_node()
+    }
+
     /// Starts a site's node, unless it runs, and waits until it answers.
     ///
     /// # Errors

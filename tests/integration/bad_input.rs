@@ -2,6 +2,7 @@
 //! that nobody knows, bytes that mean nothing, and a hypervisor that goes away.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -103,10 +104,10 @@ fn bad_manifests_are_refused_with_place_and_reason(world: &World) -> Result<()> 
     Ok(())
 }
 
-/// Waits until the home lists that it has turned somebody away; answers what it says.
-fn refusal(world: &World, claimed: &Value, reason: &str) -> Result<Value> {
+/// Waits until a node lists that it has turned somebody away; answers what it says.
+pub(crate) fn refusal(world: &World, at: &str, claimed: &Value, reason: &str) -> Result<Value> {
     wait_for("a refusal in 'site show'", PATIENCE, || {
-        let show = world.sites.show(HOME)?;
+        let show = world.sites.show(at)?;
         let refused = show["inside"]["refused"].as_array().context("no list of refusals")?;
         let is_it = |it: &&Value| {
             it["by_us"] == true
@@ -115,12 +116,12 @@ fn refusal(world: &World, claimed: &Value, reason: &str) -> Result<Value> {
         };
         Ok(refused.iter().find(is_it).cloned())
     })
-    .with_context(|| format!("{:?}", world.sites.show(HOME)))
+    .with_context(|| format!("{:?}", world.sites.show(at)))
 }
 
 fn a_stranger_is_turned_away(world: &World) -> Result<()> {
     let stranger = world.sites.show(STRANGER)?;
-    refusal(world, &stranger["id"], "not among the peers")?;
+    refusal(world, HOME, &stranger["id"], "not among the peers")?;
     let peers: Value = world.sites.read(STRANGER, &["peer", "ls"])?;
     ensure!(peers[0]["connected_since"].is_null(), "{peers}");
     // The stranger may not buy, and serves itself.
@@ -131,24 +132,29 @@ fn a_stranger_is_turned_away(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The stranger claims to be beta: it puts beta's root key into its own certificate, which begins
-/// with that key and is not signed by it.
-fn a_forged_certificate_is_turned_away(world: &mut World) -> Result<()> {
+/// Has the node in a directory claim to be of another's site: it puts that site's root key into its
+/// own certificate, which begins with that key and is not signed by it.
+pub(crate) fn forge(own: &Path, another: &Path) -> Result<()> {
     const KEY_LENGTH: usize = 32;
+    let (own, another) = (own.join("keys"), another.join("keys"));
+    let mut forged = fs::read(own.join("node.cert")).context("read the true certificate")?;
+    let claim = fs::read(another.join("node.cert")).context("read another's certificate")?;
+    forged[..KEY_LENGTH].copy_from_slice(&claim[..KEY_LENGTH]);
+    fs::write(own.join("node.cert"), forged).context("forge a certificate")?;
+    fs::copy(another.join("root.pub"), own.join("root.pub")).context("claim another's key")?;
+    Ok(())
+}
+
+/// The stranger claims to be beta.
+fn a_forged_certificate_is_turned_away(world: &mut World) -> Result<()> {
     let (beta, stranger) = (world.data("beta")?, world.data(STRANGER)?);
     world.kill_node(STRANGER)?;
-    let own = stranger.join("keys/node.cert");
-    let mut forged = fs::read(&own).context("read the true certificate")?;
-    let claim = fs::read(beta.join("keys/node.cert")).context("read another's certificate")?;
-    forged[..KEY_LENGTH].copy_from_slice(&claim[..KEY_LENGTH]);
-    fs::write(&own, forged).context("forge a certificate")?;
-    fs::copy(beta.join("keys/root.pub"), stranger.join("keys/root.pub"))
-        .context("claim another's key")?;
+    forge(&stranger, &beta)?;
     fs::remove_dir_all(stranger.join("state")).context("drop the true site")?;
     world.start_node(STRANGER)?;
     let claimed = world.sites.show("beta")?["id"].clone();
     ensure!(world.sites.show(STRANGER)?["id"] == claimed, "the forger claims to be beta");
-    refusal(world, &claimed, "not signed by its site's root key")?;
+    refusal(world, HOME, &claimed, "not signed by its site's root key")?;
     // The real one is not mistaken for it.
     let peers: Value = world.sites.read(HOME, &["peer", "ls"])?;
     let real = peers.as_array().and_then(|all| all.iter().find(|it| it["name"] == "beta"));

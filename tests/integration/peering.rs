@@ -2,8 +2,6 @@
 //! to, at which price, up to which credit, what a peer may see, and how two sites part.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,7 +10,7 @@ use testnet::Plan;
 
 use crate::copies::Copies;
 use crate::sites::{Answer, NOT_FOUND, REFUSED};
-use crate::world::{World, manifest, note, until};
+use crate::world::{World, duplicate, manifest, note, until};
 
 const HOME: &str = "alpha";
 
@@ -191,7 +189,7 @@ fn who_says_two_things_is_shown(world: &mut World) -> Result<()> {
     let state = world.data(LIAR)?.join("state");
     let kept = state.with_extension("kept");
     world.kill_node(LIAR)?;
-    copy(&state, &kept)?;
+    duplicate(&state, &kept)?;
     world.start_node(LIAR)?;
     until_connected(world, HOME, LIAR)?;
     deploy(world, HOME, "second", LIAR)?;
@@ -214,11 +212,5 @@ fn who_says_two_things_is_shown(world: &mut World) -> Result<()> {
         Ok(said.iter().any(|it| it["of"] == "messages" && it["digests"][0] != it["digests"][1]))
     })?;
     note(Instant::now(), &world.sites.say(HOME, &["peer", "show", LIAR])?);
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cp").arg("--archive").args([from, to]).status();
-    ensure!(status.context("run cp")?.success(), "{} could not be copied", from.display());
     Ok(())
 }

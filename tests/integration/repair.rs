@@ -1,6 +1,11 @@
 //! A site of three nodes loses one with its host, by a cut, by a kill and by an operator's word:
-//! what ran there runs on the others, never twice, and what runs on the others goes on.
+//! what ran there runs on the others, never twice, and what runs on the others goes on. Nor can a
+//! stranger take the place of a node that is gone.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,10 +13,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testnet::Plan;
 
+use crate::bad_input::{forge, refusal};
 use crate::copies::{Copies, GLANCE, Seen};
 use crate::nodes::{leader, until_voters};
 use crate::sites::Machine;
-use crate::world::{World, manifest, note, until};
+use crate::world::{World, duplicate, manifest, note, until};
 
 /// Whose machines run at the other site.
 const HOME: &str = "alpha";
@@ -72,29 +78,42 @@ fn real_guests_of_a_lost_host_run_on_the_others_and_never_twice() -> Result<()> 
         let all: Vec<Value> = world.sites.read(SITE, &["host", "ls"])?;
         Ok(all.len() == NODES.len() && all.iter().all(|host| host["trouble"] == ""))
     })?;
+    until("the image at every node", || {
+        let files = |node: &str| -> Result<BTreeSet<OsString>> {
+            let files = fs::read_dir(world.data(node)?.join("blobs")).context("list files")?;
+            files.map(|file| Ok(file?.file_name())).collect()
+        };
+        let all = NODES.map(files).into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(all.iter().all(|there| *there == all[0]))
+    })?;
     a_host_that_is_cut_off(&world)?;
     a_node_that_is_dead(&mut world)?;
     a_host_that_is_drained(&world)?;
+    a_stranger_in_the_place_of_a_dead_node(&mut world)?;
     world.close()
 }
 
-/// The host is cut off from everybody, with the node that leads. All of it lives, and nobody
-/// reaches it.
+/// The host is cut off from everybody, with the node that leads and at which the image was
+/// registered. All of it lives, and nobody reaches it.
 fn a_host_that_is_cut_off(world: &World) -> Result<()> {
+    let lost = NODES[0];
+    for other in others(lost) {
+        world.sites.say(lost, &["host", "drain", other])?;
+    }
     let foreign = deploy(world, HOME, "foreign")?;
     let own = deploy(world, SITE, "own")?;
-    let lost = foreign.host(&NODES)?;
+    for other in others(lost) {
+        world.sites.say(lost, &["host", "enable", other])?;
+    }
+    ensure!([&foreign, &own].map(|it| it.host(&NODES).ok()) == [Some(lost); 2], "both on {lost}");
     lead(world, lost)?;
-    let on_lost = own.host(&NODES)? == lost;
     let since = Instant::now();
     for other in [HOME].into_iter().chain(others(lost)) {
         world.cut(lost, other)?;
     }
     note(since, &format!("{lost} is cut off, and led"));
     let now = foreign.moves(lost, &others(lost))?;
-    if on_lost {
-        own.beats_on(own.host(&others(lost))?)?;
-    }
+    own.moves(lost, &others(lost))?;
     ensure!(foreign.look(lost)? == Seen::Stopped, "the old copy is there, and stands still");
     until("its home to see it", || Ok(machine(world, HOME, "foreign")?.state == "ACTIVE"))?;
     ensure!(machine(world, HOME, "foreign")?.site()? == SITE, "its home had nothing to do");
@@ -158,4 +177,33 @@ fn a_host_that_is_drained(world: &World) -> Result<()> {
     world.sites.say(at, &["host", "enable", from])?;
     ensure!(host(world, from, from)?["standing"] == "well", "it takes machines again");
     Ok(())
+}
+
+/// A stranger has all that a node of the site has had, its part of Raft's log too, but no
+/// certificate that the site's root key has signed. Nobody hears it, and nobody is kept from anything.
+fn a_stranger_in_the_place_of_a_dead_node(world: &mut World) -> Result<()> {
+    let dead = NODES[1];
+    lead(world, NODES[0])?;
+    world.kill_node(dead)?;
+    world.kill_node(HOME)?;
+    let (stolen, own) = (world.data(dead)?, world.data(HOME)?);
+    forge(&own, &stolen)?;
+    for file in ["joining", "joined.toml"] {
+        let file = Path::new("keys").join(file);
+        fs::copy(stolen.join(&file), own.join(&file)).context("claim a place in a site")?;
+    }
+    fs::remove_file(own.join("keys/root.key")).context("be no founder")?;
+    fs::remove_dir_all(own.join("state")).context("drop the true site")?;
+    duplicate(&stolen.join("state"), &own.join("state"))?;
+    let before = world.sites.show(NODES[0])?;
+    world.launch_node(HOME)?;
+    let told = refusal(world, NODES[0], &before["id"], "not signed by its site's root key")?;
+    note(Instant::now(), &format!("a stranger was turned away: {told}"));
+    world.sites.say(NODES[2], &["key", "add", "afterwards"])?;
+    let after = world.sites.show(NODES[0])?;
+    let leads = |show: &Value| ["leader", "term"].map(|it| show["node"][it].clone());
+    ensure!(leads(&after) == leads(&before), "an election was held: {before}, {after}");
+    ensure!(world.pids(HOME)?[2].is_some(), "the stranger goes on");
+    world.start_node(dead)?;
+    until_voters(&world.sites, dead, NODES.len())
 }

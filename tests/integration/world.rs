@@ -4,9 +4,10 @@ use std::fs;
 use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use testnet::{Plan, Testnet, wait_for};
 
@@ -152,4 +153,11 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Resu
 pub(crate) fn note(since: Instant, text: &str) {
     // Where nobody listens any more, nothing can be said.
     drop(writeln!(std::io::stderr(), "{:7.3} s  {text}", since.elapsed().as_secs_f64()));
+}
+
+/// Copies a directory that nobody writes to meanwhile.
+pub(crate) fn duplicate(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").arg("--archive").args([from, to]).status();
+    ensure!(status.context("run cp")?.success(), "{} could not be copied", from.display());
+    Ok(())
 }

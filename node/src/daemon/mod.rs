@@ -29,9 +29,9 @@ use crate::driver;
 use crate::keys::{self, Keys};
 use crate::lease::{self, Fencing, Leases};
 use crate::membership::certificates::{self, Heard};
-use crate::membership::links;
 use crate::membership::root::Root;
 use crate::membership::transport::BusTransport;
+use crate::membership::{files, links};
 use crate::observe::{self, chain};
 use crate::perform::Clerk;
 use crate::reconcile::{self, Carrier, Tools};
@@ -353,6 +353,7 @@ pub async fn start(
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());
     let tasks = vec![
         tokio::spawn(links::run(desk.clone(), contact, beginning, closes.clone())),
+        tokio::spawn(files::keep(desk.clone(), closes.clone())),
         tokio::spawn(begin::once_known(desk.clone(), closes.clone(), host)),
         tokio::spawn(lease::host::run(desk.clone(), leases.clone(), closes.clone())),
         tokio::spawn(lease::leader::run(desk.clone(), leases, closes.clone())),

@@ -1,8 +1,11 @@
 //! Files of images, fetched from whichever node of the site has them.
 //!
-//! A file is registered at one node, and a machine that starts from it may be placed at any. So a
-//! host that lacks a file fetches it whole before it makes the machine. The file is named by its
-//! hash: what arrives is what was wanted, or it is not kept.
+//! A file is registered at one node, and a machine that starts from it may be placed at any, also
+//! when that one is lost. So every node fetches what the catalogue names as soon as it can, and a
+//! host that still lacks a file fetches it whole before it makes the machine. The file is named by
+//! its hash: what arrives is what was wanted, or it is not kept.
+
+use std::time::Duration;
 
 use federation::stream::Duplex;
 use protocol::codec;
@@ -10,10 +13,18 @@ use protocol::ids::NodeId;
 use protocol::images::{Blob, Image};
 use protocol::wire::v1::StreamHeader;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::{debug, info};
 
 use crate::desk::Desk;
 use crate::observe::chain;
+
+/// The pause between two looks at the catalogue: the state changes often, and images seldom.
+const PACE: Duration = Duration::from_millis(500);
+
+/// How long a file that no node could give is left before the nodes are asked again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What has come of fetching an image's files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +35,36 @@ pub(crate) enum Brought {
     Nowhere,
     /// One is not here, and some node could not be asked.
     Later,
+}
+
+/// Keeps the files of all images of the catalogue at this node, until `closing` turns true.
+pub(crate) async fn keep(desk: Desk, mut closing: watch::Receiver<bool>) {
+    tokio::select! {
+        () = keep_all(&desk) => {}
+        // A file that is under way is fetched anew at the next start.
+        _ = closing.wait_for(|closes| *closes) => {}
+    }
+}
+
+async fn keep_all(desk: &Desk) {
+    let mut progress = desk.watch();
+    loop {
+        progress.borrow_and_update();
+        let images: Vec<Image> =
+            desk.read(|site| site.images().map(|(_, row)| row.image.clone()).collect());
+        let mut lacking = false;
+        for image in &images {
+            lacking |= bring(desk, image).await != Brought::All;
+        }
+        if lacking {
+            sleep(AGAIN).await;
+        } else {
+            sleep(PACE).await;
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Brings the files of an image to this node, one machine's at a time, so that several machines of
