@@ -131,20 +131,22 @@ impl Desk {
         voters.chain(learners.into_iter().map(|node| member(node, false))).collect()
     }
 
-    /// The members in the words in which the next step is decided. A learner that has caught up and
-    /// is gone again is not ready: its vote would only be missed.
+    /// The members in the words in which the next step is decided: who is connected to this node is
+    /// reached. A learner that has caught up and is gone again is not ready: its vote would only be
+    /// missed.
     pub(crate) async fn raft_members(&self) -> Members {
         let storage::replica::Members { voters, learners } = self.replica().members();
         let lags = self.replica().lags();
         let near = |node: &NodeId| lags.get(node).is_some_and(|lag| *lag <= READY_LAG);
-        let mut ready = BTreeSet::new();
-        if learners.iter().any(near) {
-            let met = self.fellows().await;
-            let here =
-                |node: &NodeId| self.directory().key(*node).is_some_and(|it| met.contains(&it));
-            ready.extend(learners.iter().copied().filter(|node| near(node) && here(node)));
-        }
-        Members { voters, learners, ready }
+        let met = self.fellows().await;
+        let here = |node: &NodeId| {
+            *node == self.node() || self.directory().key(*node).is_some_and(|it| met.contains(&it))
+        };
+        let reached: BTreeSet<NodeId> =
+            voters.iter().chain(&learners).copied().filter(here).collect();
+        let is_ready = |node: &NodeId| near(node) && reached.contains(node);
+        let ready = learners.iter().copied().filter(is_ready).collect();
+        Members { voters, learners, ready, reached }
     }
 
     /// The keys of the nodes of this site that are connected to this one.

@@ -72,6 +72,17 @@ pub struct Members {
     pub learners: BTreeSet<NodeId>,
     /// The learners that have caught up.
     pub ready: BTreeSet<NodeId>,
+    /// Those that the leader hears now, itself among them.
+    pub reached: BTreeSet<NodeId>,
+}
+
+impl Members {
+    /// Whether those who have a vote besides `node` can decide without it.
+    fn can_do_without(&self, node: NodeId) -> bool {
+        let others: Vec<&NodeId> = self.voters.iter().filter(|voter| **voter != node).collect();
+        let reached = others.iter().filter(|voter| self.reached.contains(voter)).count();
+        reached * 2 > others.len()
+    }
 }
 
 /// The next thing to do about the members.
@@ -90,8 +101,10 @@ pub enum Step {
 /// What is to be done next, if anything is. `nodes` is the site's table, `leader` the node that
 /// asks.
 ///
-/// Who leaves goes first, so that a dead node stands in nobody's way; the leader itself goes last,
-/// since its successor has to find its feet.
+/// Who leaves goes first, so that a dead node stands in nobody's way: of several, one that is not
+/// reached, and the leader itself last, since its successor has to find its feet. Nobody goes whom
+/// the others could not do without: a majority of those who stay has to be reached, or the removal
+/// itself could not be decided, nor anything after it.
 #[must_use]
 pub fn next_step(
     nodes: &BTreeMap<NodeId, Standing>,
@@ -106,9 +119,8 @@ pub fn next_step(
     }
     let mut leaving: Vec<NodeId> =
         members.learners.iter().chain(&members.voters).copied().filter(leaves).collect();
-    leaving.sort_by_key(|node| (*node == leader, *node));
-    let last_voter = |node: &NodeId| members.voters.len() == 1 && members.voters.contains(node);
-    if let Some(node) = leaving.iter().find(|node| !last_voter(node)) {
+    leaving.sort_by_key(|node| (*node == leader, members.reached.contains(node), *node));
+    if let Some(node) = leaving.iter().find(|node| members.can_do_without(**node)) {
         return Some(Step::Remove(*node));
     }
     if let Some(new) = nodes.keys().find(|node| !leaves(node) && !is_member(node)) {

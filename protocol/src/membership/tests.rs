@@ -9,9 +9,14 @@ fn table<const N: usize>(rows: [(u64, Standing); N]) -> BTreeMap<NodeId, Standin
     rows.map(|(node, standing)| (NodeId(node), standing)).into()
 }
 
+fn set(nodes: &[u64]) -> BTreeSet<NodeId> {
+    nodes.iter().copied().map(NodeId).collect()
+}
+
+/// Members that are all reached.
 fn members(voters: &[u64], learners: &[u64], ready: &[u64]) -> Members {
-    let set = |nodes: &[u64]| nodes.iter().copied().map(NodeId).collect();
-    Members { voters: set(voters), learners: set(learners), ready: set(ready) }
+    let reached = set(&[voters, learners].concat());
+    Members { voters: set(voters), learners: set(learners), ready: set(ready), reached }
 }
 
 fn step(nodes: &BTreeMap<NodeId, Standing>, members: &Members) -> Option<Step> {
@@ -58,6 +63,17 @@ fn who_leaves_goes_before_anybody_comes_and_the_leader_goes_last() {
 }
 
 #[test]
+fn a_node_leaves_only_if_the_others_can_decide_without_it() {
+    let cut = |reached: &[u64]| Members { reached: set(reached), ..members(&[1, 2, 3], &[], &[]) };
+    let nodes = table([(1, Voter), (2, Leaving), (3, Voter)]);
+    assert_eq!(step(&nodes, &cut(&[1, 2])), None, "1 and 3 would be a majority of nobody");
+    assert_eq!(step(&nodes, &cut(&[1, 2, 3])), Some(Step::Remove(NodeId(2))));
+    assert_eq!(step(&nodes, &cut(&[1, 3])), Some(Step::Remove(NodeId(2))));
+    let nodes = table([(1, Voter), (2, Leaving), (3, Leaving)]);
+    assert_eq!(step(&nodes, &cut(&[1, 2])), Some(Step::Remove(NodeId(3))), "the dead one first");
+}
+
+#[test]
 fn the_only_voter_leaves_once_another_has_its_vote() {
     let nodes = table([(1, Leaving), (2, Voter)]);
     assert_eq!(step(&nodes, &members(&[1], &[2], &[])), None);
@@ -77,6 +93,50 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 proptest! {
+    /// Whatever the table says and whichever minority is out of reach: no step leaves voters
+    /// of whom no majority is reached, since nothing could be decided any more.
+    #[test]
+    fn no_step_leaves_a_site_that_cannot_decide(
+        rows in prop::collection::btree_map(1_u64..10, standing(), 1..10),
+        voters in prop::collection::btree_set(1_u64..10, 1..8),
+        learners in prop::collection::btree_set(1_u64..10, 0..5),
+        silent in prop::collection::btree_set(1_u64..10, 0..4),
+    ) {
+        let rows = rows.into_iter().map(|(node, standing)| (NodeId(node), standing));
+        let mut nodes: BTreeMap<NodeId, Standing> = rows.collect();
+        let set = |nodes: BTreeSet<u64>| -> BTreeSet<NodeId> {
+            nodes.into_iter().map(NodeId).collect()
+        };
+        let (voters, learners, silent) = (set(voters), set(learners), set(silent));
+        let learners = learners.difference(&voters).copied().collect();
+        let mut now = Members { voters, learners, ..Members::default() };
+        for _ in 0..100 {
+            let all = now.voters.union(&now.learners);
+            now.reached = all.filter(|node| !silent.contains(node)).copied().collect();
+            now.ready = now.learners.intersection(&now.reached).copied().collect();
+            let reached: Vec<_> = now.voters.intersection(&now.reached).copied().collect();
+            prop_assume!(reached.len() * 2 > now.voters.len());
+            let Some(step) = next_step(&nodes, &now, reached[0]) else { break };
+            let mut then = now.clone();
+            match step {
+                Step::Add(node) => { then.learners.insert(node); }
+                Step::Promote(nodes) => {
+                    then.learners.retain(|node| !nodes.contains(node));
+                    then.voters.extend(nodes.iter().copied());
+                    then.reached.extend(nodes);
+                }
+                Step::Remove(node) => {
+                    then.voters.remove(&node);
+                    then.learners.remove(&node);
+                }
+                Step::Strike(node) => { nodes.remove(&node); }
+            }
+            let able = then.voters.intersection(&then.reached).count();
+            prop_assert!(able * 2 > then.voters.len(), "{:?} -> {:?}", now, then);
+            now = then;
+        }
+    }
+
     /// Whatever the table says and whoever is a member: the steps end, after each of them there
     /// is a voter, and at the end the members are those of the table.
     #[test]
@@ -91,9 +151,10 @@ proptest! {
         let voters: BTreeSet<NodeId> = voters.into_iter().map(NodeId).collect();
         let learners: BTreeSet<NodeId> =
             learners.into_iter().map(NodeId).filter(|node| !voters.contains(node)).collect();
-        let mut now = Members { voters, learners, ready: BTreeSet::new() };
+        let mut now = Members { voters, learners, ..Members::default() };
         for _ in 0..100 {
             now.ready.clone_from(&now.learners);
+            now.reached = now.voters.union(&now.learners).copied().collect();
             let leader = *now.voters.first().expect("there is a voter after each step");
             match next_step(&nodes, &now, leader) {
                 None => break,
