@@ -109,7 +109,23 @@ census! {
     nodes_deaf,
     /// Leaders that went on leading and could decide nothing, since no answer reached them.
     leaders_deaf,
-    /// Proposals that were lost with it.
+    /// Leaders that moved the lead to another node.
+    leaders_moved,
+    /// Nodes that joined their site in the middle of everything.
+    nodes_joined,
+    /// Learners that were given a vote.
+    nodes_promoted,
+    /// Looks at which the only voter kept that to itself, since guests had no end.
+    votes_withheld,
+    /// Nodes that were taken out.
+    nodes_removed,
+    /// Nodes that were to be taken out, and stayed, since guests stood in the way.
+    removals_given_up,
+    /// Nodes that lost their disk for good.
+    disks_lost,
+    /// Such nodes that were taken out, for others to be taken on.
+    nodes_replaced,
+    /// Proposals that were lost with a leader.
     proposals_lost,
     /// Proposals that survived it without their proposer learning of it.
     proposals_orphaned,

@@ -47,6 +47,9 @@ impl World {
             }
             pause = pause.min(deadline.since(clock).as_millis().max(100));
         }
+        if self.follow_table(member) {
+            pause = pause.min(500);
+        }
         self.advertise(member);
         self.wake_leader(member, pause);
     }

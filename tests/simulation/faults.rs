@@ -75,7 +75,7 @@ impl World {
     /// takes to restart it: one node of three at a time.
     pub(crate) fn crash(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
-        if site.replicas.iter().any(|it| !it.is_reached()) {
+        if site.replicas[replica].gone || !site.is_whole() {
             return;
         }
         site.replicas[replica].up = false;
@@ -89,30 +89,45 @@ impl World {
         self.lose_leader(member, replica, back);
     }
 
-    /// A node no longer hears the others of its site, or is no longer heard by them, or both: what
-    /// runs on its hosts runs on.
+    /// A node no longer hears the others of its site, or is no longer heard by them, or both.
     fn cut_off(&mut self, member: usize, replica: usize) {
-        let site = &mut self.members[member];
-        if site.replicas.len() == 1 || !site.replicas.iter().all(Replica::is_reached) {
-            return;
-        }
-        let (mute, deaf) = match self.chance.below(4) {
+        let what = match self.chance.below(4) {
             0 => (true, false),
             1 => (false, true),
             _ => (true, true),
         };
+        let span = self.chance.between(500, 40_000);
+        self.sever(member, replica, what, span);
+    }
+
+    /// A node is mute, or deaf, or both, for a while: what runs on its hosts runs on.
+    pub(crate) fn sever(
+        &mut self,
+        member: usize,
+        replica: usize,
+        (mute, deaf): (bool, bool),
+        span: u64,
+    ) {
+        let site = &mut self.members[member];
+        let living = site.replicas.iter().filter(|it| !it.gone).count();
+        if living == 1 || site.replicas[replica].gone || !site.is_whole() {
+            return;
+        }
         self.census.nodes_mute += u64::from(mute && !deaf);
         self.census.nodes_deaf += u64::from(deaf && !mute);
         self.census.nodes_cut_off += u64::from(mute && deaf);
         (site.replicas[replica].mute, site.replicas[replica].deaf) = (mute, deaf);
         let (leader, leads) = (site.leader, site.leader == Some(replica));
-        let back = self.now + self.chance.between(500, 40_000);
+        let (votes, is_only_voter) = (site.votes(replica), site.is_only_voter(replica));
+        let back = self.now + span;
         self.schedule(back, Event::Reconnect { member, replica });
         match leader {
+            // Nobody else can be elected.
+            Some(_) if is_only_voter => {}
             // Its followers hear it, and so elect nobody; it hears no answer, and decides nothing.
             Some(_) if leads && !mute => self.census.leaders_deaf += 1,
             // Who hears no leader asks for votes; whoever hears that may give up the one there is.
-            Some(leader) if !leads && !mute && self.chance.once_in(2) => {
+            Some(leader) if votes && !leads && !mute && self.chance.once_in(2) => {
                 self.lose_leader(member, leader, back);
             }
             Some(_) | None => self.lose_leader(member, replica, back),
@@ -130,7 +145,7 @@ impl World {
 
     /// A node that is gone from its site leads no more: the others elect another, and a site of one
     /// node waits until it is back.
-    fn lose_leader(&mut self, member: usize, replica: usize, back: u64) {
+    pub(crate) fn lose_leader(&mut self, member: usize, replica: usize, back: u64) {
         let site = &mut self.members[member];
         if site.leader != Some(replica) {
             return;
@@ -138,7 +153,7 @@ impl World {
         self.census.leaders_lost += 1;
         site.leader = None;
         site.term += 1;
-        let (alone, term) = (site.replicas.len() == 1, site.term);
+        let (alone, term) = (site.is_only_voter(replica), site.term);
         let at = if alone { back } else { self.now + self.chance.between(800, 4_000) };
         self.schedule(at, Event::Elect { member, term });
     }
@@ -146,6 +161,9 @@ impl World {
     /// A killed node comes back: with its tables, or with nothing but the log, which it then goes
     /// through from the beginning. Until it is through, what it sees is the past.
     pub(crate) fn restart(&mut self, member: usize, replica: usize) {
+        if self.members[member].replicas[replica].gone {
+            return;
+        }
         let tables_are_there = self.chance.once_in(2);
         let site = &mut self.members[member];
         let returning = &mut site.replicas[replica];
@@ -166,19 +184,33 @@ impl World {
         self.wake_renewals(member, replica);
     }
 
-    /// A site chooses its next leader. Of what the last one had proposed, a beginning may have
-    /// reached a majority, and counts; the rest never happened. Nobody learns which.
+    /// A site chooses its next leader.
     pub(crate) fn elect(&mut self, member: usize, term: u64) {
         if self.members[member].term != term {
             return;
         }
-        let able = |(index, it): (usize, &Replica)| it.is_reached().then_some(index);
-        let able: Vec<usize> =
-            self.members[member].replicas.iter().enumerate().filter_map(able).collect();
-        let Some(next) = self.chance.pick(&able) else {
+        let site = &self.members[member];
+        if !site.can_elect() {
             self.schedule(self.now + 500, Event::Elect { member, term });
             return;
-        };
+        }
+        // Nobody votes for a node that has less of the log than itself.
+        let knows = |it: &Replica| it.is_reached() && it.stored == site.log.len();
+        let able: Vec<usize> = (0..site.replicas.len())
+            .filter(|it| site.votes(*it) && knows(&site.replicas[*it]))
+            .collect();
+        match self.chance.pick(&able) {
+            Some(next) => self.succeed(member, next),
+            None => {
+                let detail = "no majority has all that was committed on its disks".to_owned();
+                self.breach("durability", member, detail);
+            }
+        }
+    }
+
+    /// A replica takes over. Of what the leader before had proposed, a beginning may have reached a
+    /// majority, and counts; the rest never happened. Nobody learns which.
+    pub(crate) fn succeed(&mut self, member: usize, next: usize) {
         self.lead(member, next);
         let proposed = std::mem::take(&mut self.members[member].pending);
         let kept = self.chance.index(proposed.len() + 1);

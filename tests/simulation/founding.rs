@@ -59,26 +59,34 @@ impl World {
     }
 
     fn new_member(&mut self, index: usize) -> Member {
-        let replicas: u64 = if self.chance.once_in(2) { 3 } else { 1 };
-        let replicas: Vec<Replica> = (0..replicas)
-            .map(|_| {
-                let skew = self.chance.below(3_000);
-                Replica::new(skew, self.new_clock(), self.left_out)
-            })
-            .collect();
+        let replicas: u64 = match self.chance.below(5) {
+            0 | 1 => 1,
+            2 | 3 => 3,
+            _ => 5,
+        };
+        let replicas: Vec<Replica> = (0..replicas).map(|_| self.new_replica()).collect();
         let hosts = (0..self.chance.between(1, 3))
             .map(|_| {
-                let id = HostId::from_uuid(self.chance.mint().uuid());
                 let node = self.chance.index(replicas.len());
-                let capacity = Size {
-                    vcpus: u32::try_from(self.chance.between(2, 8)).expect("a few"),
-                    memory: Mebibytes(512 * self.chance.between(1, 6)),
-                    disk: Mebibytes(1_024 * self.chance.between(1, 8)),
-                };
-                Host::new(id, node, capacity)
+                self.new_host(node)
             })
             .collect();
         Member::new(index, replicas, hosts, &mut self.chance)
+    }
+
+    pub(crate) fn new_replica(&mut self) -> Replica {
+        let skew = self.chance.below(3_000);
+        Replica::new(skew, self.new_clock(), self.left_out)
+    }
+
+    pub(crate) fn new_host(&mut self, node: usize) -> Host {
+        let id = HostId::from_uuid(self.chance.mint().uuid());
+        let capacity = Size {
+            vcpus: u32::try_from(self.chance.between(2, 8)).expect("a few"),
+            memory: Mebibytes(512 * self.chance.between(1, 6)),
+            disk: Mebibytes(1_024 * self.chance.between(1, 8)),
+        };
+        Host::new(id, node, capacity)
     }
 
     /// Every site knows every other; one in eight does not sell to another, or buy from it.
@@ -128,7 +136,7 @@ impl World {
         }
     }
 
-    fn contact(&mut self) -> Contact {
+    pub(crate) fn contact(&mut self) -> Contact {
         let key = SecretKey::from_bytes(&self.chance.bytes()).public();
         let name = "node".parse().expect("a node's name");
         Contact { key, name, addresses: Vec::new(), api: None }

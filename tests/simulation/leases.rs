@@ -17,6 +17,7 @@ use protocol::time::Span;
 use protocol::wire::v1::lease::{Leased, SessionRenewal, Term};
 
 use crate::founding::number;
+use crate::host::{Host, Local};
 use crate::member::Reply;
 use crate::network::Payload;
 use crate::rule::Rule;
@@ -93,12 +94,18 @@ impl Leading {
 pub(crate) struct Held {
     host: Holder,
     applied: usize,
+    /// What was asked for no later than this is not taken any more.
+    bounded_at: Option<Moment>,
     /// By machine: its start, and until when it may run; none if without end.
     grants: BTreeMap<MachineName, (Epoch, Option<Holder>)>,
 }
 
 impl Held {
     fn granted(&mut self, pending: Pending, (applied, span): (usize, Span), guests: &[Leased]) {
+        let sent = pending.until(Span::default());
+        if self.bounded_at.is_some_and(|at| sent <= at) {
+            return;
+        }
         self.applied = self.applied.max(applied);
         self.host.granted(pending, span);
         for Leased { name, epoch, term } in guests {
@@ -224,7 +231,7 @@ impl World {
             return;
         }
         let (me, guests) = (self.members[member].id, site.leased_on(id));
-        let alone = self.members[member].replicas.len() == 1;
+        let alone = site.nodes().count() <= 1;
         let applied = self.members[member].log.len();
         let Some(leading) = &mut self.members[member].desk.leading else { return };
         let Ok(duration) = leading.hosts.answer(question, id, now) else { return };
@@ -266,6 +273,36 @@ impl World {
         row.held.granted(pending, grant, guests);
         self.move_deadlines(member, host);
         self.wake_host(member, host, 5);
+    }
+
+    /// Whether all that may run on the hosts of a site's only voter ends in time for whoever is
+    /// elected from now on, but for what is held. If so, it stays so.
+    pub(crate) fn is_bounded(&mut self, member: usize) -> bool {
+        let Some(leader) = self.members[member].leader else { return false };
+        let now = self.moment(member, leader);
+        let row = &mut self.members[member];
+        let site = &row.replicas[leader].site;
+        let ends = |until: &Moment| *until <= now + DURATION;
+        let own = |host: &&mut Host| host.node == leader;
+        for host in row.hosts.iter_mut().filter(own) {
+            let leased = site.leased_on(host.id);
+            let is_held = |name: &MachineName| {
+                leased.iter().any(|(it, _, what)| it == name && *what == OnPartition::Hold)
+            };
+            let is_bounded = |(name, local): (&MachineName, &Local)| {
+                let granted = host.held.grants.get(name).is_none_or(|(_, holder)| {
+                    holder.as_ref().is_some_and(|it| it.until().as_ref().is_none_or(ends))
+                });
+                local.guest.is_none()
+                    || is_held(name)
+                    || (granted && host.deadlines.get(name).is_some_and(ends))
+            };
+            if !host.locals.iter().all(is_bounded) {
+                return false;
+            }
+            host.held.bounded_at = Some(now);
+        }
+        true
     }
 
     /// Whether a host may act on the state that its node has.

@@ -4,8 +4,8 @@
 //! Every site is the real [`protocol::site::Site`], fed by a log that several replicas follow with
 //! lag; its messages are really signed, encoded and verified, and its leases counted by the real
 //! arithmetic on clocks that drift. Modelled are only the hypervisor ([`host`]), the order that Raft
-//! gives a site's log ([`world`]), what a node does around leases ([`leases`]), and the network
-//! ([`network`]).
+//! gives a site's log ([`world`]) and its changes of members ([`nodes`]), what a node does around
+//! leases ([`leases`]), and the network ([`network`]).
 //!
 //! | property | in words | judged |
 //! | --- | --- | --- |
@@ -33,6 +33,7 @@ mod invariants;
 mod leases;
 mod member;
 mod network;
+mod nodes;
 mod operators;
 mod replica;
 mod rule;
@@ -154,6 +155,16 @@ fn a_new_leader_that_does_not_wait_is_found() {
 #[test]
 fn a_holder_that_counts_from_the_answer_is_found() {
     is_missed(Rule::CountedFromSending, USUAL, &["one_instance"]);
+}
+
+#[test]
+fn a_node_that_gives_its_vote_away_too_early_is_found() {
+    is_missed(Rule::BoundedFirst, USUAL, &["one_instance"]);
+}
+
+#[test]
+fn a_leader_that_keeps_what_it_acknowledges_to_itself_is_found() {
+    is_missed(Rule::StoredByMajority, USUAL, &["durability"]);
 }
 
 #[test]

@@ -10,10 +10,12 @@ use protocol::identity::{
 };
 use protocol::ids::{HoldId, MachineId, SiteId, TenantId};
 use protocol::market::{Advert, Book};
+use protocol::membership::Members;
 use protocol::site::{Outcome, Site, Stamped};
 use protocol::time::{Span, Timestamp};
 
 use crate::chance::Chance;
+use crate::founding::number;
 use crate::host::Host;
 use crate::leases::Leading;
 use crate::replica::Replica;
@@ -61,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) signed: BTreeMap<(usize, u64), Signed<Message>>,
     /// When it last proposed to seek each machine.
     pub(crate) sought: BTreeMap<MachineId, u64>,
+    /// Whether a step about the members is under way.
+    pub(crate) is_changing: bool,
     /// What it grants and holds; there from its election on.
     pub(crate) leading: Option<Leading>,
 }
@@ -125,7 +129,10 @@ pub(crate) struct Member {
     pub(crate) log: Vec<Stamped>,
     /// The services and machines that its tenant was told of, and how long the log was then.
     pub(crate) acknowledged: Vec<(Outcome, usize)>,
+    /// By their nodes' numbers, the first at zero; those that are gone stay.
     pub(crate) replicas: Vec<Replica>,
+    /// Raft's members.
+    pub(crate) voters: Members,
     /// The replica that leads, if any does.
     pub(crate) leader: Option<usize>,
     pub(crate) term: u64,
@@ -149,6 +156,7 @@ impl Member {
         chance: &mut Chance,
     ) -> Self {
         let signer = Signer::new(chance);
+        let voters = (0..replicas.len()).map(number).collect();
         Self {
             id: signer.certificate.site(),
             name: format!("site-{index:02}"),
@@ -157,6 +165,7 @@ impl Member {
             log: Vec::new(),
             acknowledged: Vec::new(),
             replicas,
+            voters: Members { voters, ..Members::default() },
             leader: Some(0),
             term: 1,
             pending: VecDeque::new(),
@@ -171,15 +180,6 @@ impl Member {
     /// What the leader knows, if there is one.
     pub(crate) fn state(&self) -> Option<&Site> {
         self.leader.map(|leader| &self.replicas[leader].site)
-    }
-
-    /// Whether its leader hears a majority: without one it decides nothing, and confirms no read.
-    pub(crate) fn has_quorum(&self) -> bool {
-        let Some(leader) = self.leader else { return false };
-        let hears_nobody = self.replicas[leader].mute || self.replicas[leader].deaf;
-        let reached = self.replicas.iter().filter(|it| it.is_reached()).count();
-        let heard = if hears_nobody { 1 } else { reached };
-        heard * 2 > self.replicas.len()
     }
 
     /// The wall clock of a replica's node.

@@ -4,7 +4,7 @@
 use protocol::ids::{HoldId, SiteId};
 use protocol::peering::{Setting, Standing, TERM};
 use protocol::site::command::{OperatorAsk, PeerEntry};
-use protocol::site::{Command, Outcome, Refusal};
+use protocol::site::{Command, Outcome, Refusal, Site};
 use protocol::time::Span;
 use protocol::units::{Mebibytes, Micros, Permille, Size};
 
@@ -23,7 +23,7 @@ impl World {
         let at = self.now + self.chance.between(1, 2 * pace.max(1));
         self.schedule(at, Event::Operate);
         let member = self.chance.index(self.members.len());
-        let other = self.chance.index(self.members.len());
+        let other = self.other(member);
         if member == other {
             return;
         }
@@ -57,6 +57,16 @@ impl World {
         };
         let request = self.chance.request();
         self.propose(member, Command::Operator { request, ask }, Reply::Nobody);
+    }
+
+    /// Any site, or at times one that runs machines of this one.
+    fn other(&mut self, member: usize) -> usize {
+        let providers = self.members[member].state().map(Site::providers);
+        let providers: Vec<SiteId> = providers.into_iter().flatten().collect();
+        match self.chance.pick(&providers) {
+            Some(provider) if self.chance.once_in(3) => self.index(provider),
+            Some(_) | None => self.chance.index(self.members.len()),
+        }
     }
 
     fn standing_agreement(&mut self, member: usize) -> Option<HoldId> {
@@ -108,7 +118,7 @@ impl World {
             }
             6 => Setting::PriceFactor(factor(self)),
             _ if none => Setting::Preference(factor(self)),
-            _ => Setting::PriceMax(Some(amount)),
+            _ => Setting::PriceMax(Some(Micros(amount.0 / 4))),
         }
     }
 

@@ -29,8 +29,12 @@ pub(crate) struct Replica {
     pub(crate) site: Site,
     /// How many entries of the log it has applied.
     pub(crate) applied: usize,
+    /// How many it has on disk.
+    pub(crate) stored: usize,
     /// Whether its node runs.
     pub(crate) up: bool,
+    /// Whether it never will again: its disk was lost, or it was taken out of the site.
+    pub(crate) gone: bool,
     /// Whether its node is not heard by the others of its site.
     pub(crate) mute: bool,
     /// Whether it does not hear them.
@@ -48,8 +52,19 @@ impl Replica {
     /// A replica that has applied nothing yet.
     pub(crate) fn new(skew: u64, clock: Clock, left_out: Option<Rule>) -> Self {
         let (site, rows) = (Site::default(), Rows::new());
-        let (mute, deaf) = (false, false);
-        Self { site, applied: 0, up: true, mute, deaf, skew, clock, rows, left_out }
+        Self {
+            site,
+            applied: 0,
+            stored: 0,
+            up: true,
+            gone: false,
+            mute: false,
+            deaf: false,
+            skew,
+            clock,
+            rows,
+            left_out,
+        }
     }
 
     /// Whether its node runs, hears the others of its site and is heard.
@@ -62,7 +77,7 @@ impl Replica {
         self.site = load(&self.rows);
     }
 
-    /// Comes back after a crash with an empty disk: the log makes it again.
+    /// Comes back after a crash without its tables: the log makes them again.
     pub(crate) fn forget(&mut self) {
         self.rows.clear();
         self.site = Site::default();
@@ -126,6 +141,8 @@ impl Replica {
                 Rule::Fence
                 | Rule::NewLeaderWaits
                 | Rule::CountedFromSending
+                | Rule::BoundedFirst
+                | Rule::StoredByMajority
                 | Rule::PreparedFirst
                 | Rule::SavedOnce
                 | Rule::CaughtUp

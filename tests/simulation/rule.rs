@@ -12,6 +12,10 @@ pub(crate) enum Rule {
     NewLeaderWaits,
     /// A holder counts from the moment at which it has asked.
     CountedFromSending,
+    /// The only voter gives another node a vote once every guest on its host ends in time.
+    BoundedFirst,
+    /// An entry of the log is committed once a majority of the voters has it on disk.
+    StoredByMajority,
     /// A host lets a guest run only once its `Prepared` is committed.
     PreparedFirst,
     /// A host deletes saved memory before the guest goes on from it.

@@ -13,6 +13,7 @@ use protocol::epoch::Epoch;
 use protocol::ids::{MachineName, SiteId};
 use protocol::lease::Moment;
 use protocol::lease::grantor::Question;
+use protocol::membership::Step;
 use protocol::site::{Command, Outcome, Stamped};
 use protocol::time::Span;
 use protocol::wire::v1::lease::Leased;
@@ -80,6 +81,16 @@ pub(crate) enum Event {
     Ask,
     /// An operator asks something.
     Operate,
+    /// An operator does something about the nodes of a site.
+    Tend,
+    /// A leader takes a step about the members of its site.
+    Change { member: usize, term: u64, step: Step },
+    /// An operator tries to have a node taken out.
+    Retire { member: usize, replica: usize, tries: u32 },
+    /// An operator tries to have a lost node taken out.
+    Replace { member: usize, replica: usize },
+    /// An operator takes a node on for one that was lost.
+    TakeOn { member: usize },
     /// A tenant's client asks, or asks again.
     Client { client: usize },
     /// Something goes wrong.
@@ -168,6 +179,7 @@ impl World {
         }
         world.schedule(1_000, Event::Ask);
         world.schedule(1_000, Event::Operate);
+        world.schedule(1_000, Event::Tend);
         world.schedule(1_000, Event::Strike);
         world.schedule(shape.trouble, Event::CalmDown);
         world
@@ -226,6 +238,11 @@ impl World {
             Event::Fence { member, host } => self.fence(member, host),
             Event::Ask => self.ask(),
             Event::Operate => self.operate(),
+            Event::Tend => self.tend(),
+            Event::Change { member, term, step } => self.change(member, term, &step),
+            Event::Retire { member, replica, tries } => self.retire(member, replica, tries),
+            Event::Replace { member, replica } => self.replace(member, replica),
+            Event::TakeOn { member } => self.take_on(member),
             Event::Client { client } => self.call(client),
             Event::Strike => self.strike(),
             Event::Heal => self.network.heal(),
@@ -323,19 +340,42 @@ impl World {
             self.breach("refusals", member, detail);
         }
         self.touched.insert(member);
+        self.store(member);
+        self.come_and_go(member, &stamped.command, &outcome);
         outcome
+    }
+
+    /// A majority has the log on disk; who is in it besides the leader is chance.
+    pub(crate) fn store(&mut self, member: usize) {
+        let site = &self.members[member];
+        let leader = site.leader.expect("only a leader appends");
+        let mut others: Vec<usize> = (0..site.replicas.len())
+            .filter(|it| *it != leader && site.votes(*it) && site.replicas[*it].is_reached())
+            .collect();
+        let needed = site.voters.voters.len() / 2;
+        let needed = if self.left_out == Some(Rule::StoredByMajority) { 0 } else { needed };
+        while others.len() > needed {
+            let index = self.chance.index(others.len());
+            others.remove(index);
+        }
+        let site = &mut self.members[member];
+        for replica in others.into_iter().chain([leader]) {
+            site.replicas[replica].stored = site.log.len();
+        }
     }
 
     /// A replica applies all that is committed.
     pub(crate) fn follow(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
+        let follows = site.follows(replica);
         let follower = &mut site.replicas[replica];
-        if !follower.up || follower.deaf || follower.applied == site.log.len() {
+        if !follows || !follower.up || follower.deaf || follower.applied == site.log.len() {
             return;
         }
         while follower.applied < site.log.len() {
             follower.apply_next(&site.log);
         }
+        follower.stored = follower.applied;
         self.wake_hosts(member, Some(replica));
     }
 

@@ -2,13 +2,14 @@
 //! with a reason for each machine, or is gone; nothing is held, asked or owed; every machine is
 //! where its tenant wants it, once, and both sides of an agreement know the same.
 
-use protocol::ids::{MachineId, MachineName, SiteId};
+use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
 use protocol::machine::guest::Phase;
 use protocol::machine::{Goal, State};
 use protocol::site::Site;
 use protocol::site::state::{Guest, Machine, Peer, Place, Service, Stage};
 
 use crate::host::Local;
+use crate::nodes::place;
 use crate::world::World;
 
 impl World {
@@ -22,12 +23,19 @@ impl World {
 
     fn unsettled_at(&self, member: usize) -> Option<String> {
         let site = &self.members[member];
-        if !site.pending.is_empty() || site.replicas.iter().any(|replica| !replica.is_reached()) {
+        if !site.pending.is_empty() || !site.is_whole() {
             return Some("the site is at work".to_owned());
+        }
+        if let Some(step) = site.next_change() {
+            return Some(format!("{step:?} is to be done about {:?}", site.voters));
         }
         let Some(state) = site.state() else { return Some("no leader".to_owned()) };
         if state.is_negotiating() {
             return Some("a hold or a call is open".to_owned());
+        }
+        let is_lost = |(node, _): &(NodeId, _)| site.replicas[place(*node)].gone;
+        if let Some((node, _)) = state.nodes().find(is_lost) {
+            return Some(format!("{node} is lost and in the table"));
         }
         if let Some((id, _)) = state.hosts().find(|(_, row)| row.ended.is_some()) {
             return Some(format!("host {id} is lost"));
@@ -105,7 +113,9 @@ impl World {
             return Some("its home has an older view of it than its provider");
         }
         let nothing = Local::default();
-        let local = self.members[provider].hosts.iter().find_map(|host| host.locals.get(&name));
+        let provider = &self.members[provider];
+        let hosts = provider.hosts.iter().filter(|host| !provider.replicas[host.node].gone);
+        let local = hosts.filter_map(|host| host.locals.get(&name)).next();
         guest_is_under_way(guest, local.unwrap_or(&nothing))
     }
 
