@@ -29,6 +29,8 @@ census! {
     services_refused,
     /// Services that were taken down.
     services_ended,
+    /// Components of services that were given another number of machines.
+    services_scaled,
     /// Machines that ended up at home.
     machines_here,
     /// Machines that ended up at a peer.
@@ -101,6 +103,10 @@ census! {
     partitions_one_way,
     /// Sites that lost their leader.
     leaders_lost,
+    /// Sites that were cut off from all others.
+    sites_isolated,
+    /// What was submitted at such a site and ran there.
+    served_alone,
     /// Nodes that did not reach the others of their site for a while.
     nodes_cut_off,
     /// Nodes that heard the others of their site and were not heard.

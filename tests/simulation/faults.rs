@@ -11,7 +11,8 @@ impl World {
             return;
         }
         let member = self.chance.index(self.members.len());
-        match self.chance.below(12) {
+        match self.chance.below(13) {
+            _ if self.is_quiet(member) => {}
             0 | 1 => {
                 self.network.cut(self.members.len(), &mut self.chance, &mut self.census);
                 let at = self.now + self.chance.between(1_000, 25_000);
@@ -46,6 +47,7 @@ impl World {
                 let replica = self.chance.index(self.members[member].replicas.len());
                 self.cut_off(member, replica);
             }
+            10 => self.isolate(member),
             _ => self.end_a_guest(member),
         }
         let sites = u64::try_from(self.members.len()).expect("a world has few sites");

@@ -138,7 +138,7 @@ impl World {
     /// Takes one step. Says whether the next one may follow.
     fn take_step(&mut self, (member, host): (usize, usize), name: MachineName, step: Step) -> bool {
         let now = self.now;
-        let fails = !self.calm && self.chance.once_in(25);
+        let fails = !self.is_quiet(member) && self.chance.once_in(25);
         if fails && matches!(step, Step::MakeFresh(_) | Step::MakeFromSaved(_)) {
             self.census.steps_failed += 1;
             let (Step::MakeFresh(epoch) | Step::MakeFromSaved(epoch)) = step else { return false };
@@ -219,7 +219,7 @@ impl World {
 
     /// What may happen right after a step: the guest ends, or the node is killed.
     fn disturb(&mut self, member: usize, host: usize, name: MachineName) {
-        if self.calm {
+        if self.is_quiet(member) {
             return;
         }
         if self.chance.once_in(60)

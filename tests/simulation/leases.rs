@@ -197,10 +197,10 @@ impl World {
         if replicas[from].mute || replicas[to].deaf {
             return None;
         }
-        if !self.calm && self.chance.once_in(12) {
+        if !self.is_quiet(member) && self.chance.once_in(12) {
             return None;
         }
-        let most = if !self.calm && self.chance.once_in(3) { 12_000 } else { 60 };
+        let most = if !self.is_quiet(member) && self.chance.once_in(3) { 12_000 } else { 60 };
         Some(self.chance.between(1, most))
     }
 

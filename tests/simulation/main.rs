@@ -13,6 +13,8 @@
 //! | [`durability`](invariants::durability) | what was acknowledged is never lost or done twice | after every event |
 //! | [`capacity`](invariants::capacity) | nothing is promised twice, and rows agree with each other | after every event |
 //! | [`policy`](invariants::policy) | no offer exceeds credit, number, size or what is kept | after every event |
+//! | [`scaling`](invariants::scaling) | a component has as many machines as was granted | at every grant |
+//! | [`own_tenants`](invariants::own_tenants) | a site that is alone serves its own tenants | near the end of each such cut |
 //! | refusals | a refused command changes no row ([`replica`]) | at every command |
 //! | orphans | no process that its site does not know ([`hosting`]) | at every look of a host |
 //! | [`settled`](invariants::settled) | once nothing goes wrong, everything comes to its end | at the end |
@@ -20,7 +22,7 @@
 //! | [`replicas`](invariants::replicas) | the same log makes the same rows | at the end |
 //!
 //! A failing seed prints the command that replays it. `RESERVOIR_SEEDS` says how many small worlds
-//! are run.
+//! are run; `RESERVOIR_HOURS` says for how many hours worlds are run that nobody has seen before.
 
 mod census;
 mod chance;
@@ -40,6 +42,9 @@ mod rule;
 mod tenants;
 mod world;
 
+use std::io::{Write as _, stderr};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use census::Census;
 use invariants::Breach;
 use rule::Rule;
@@ -49,7 +54,7 @@ use world::{Shape, Summary, World};
 const SEEDS: u64 = 200;
 
 /// Within so many small worlds a rule that was left out must have been missed.
-const SEEDS_UNTIL_MISSED: u64 = 60;
+const SEEDS_UNTIL_MISSED: u64 = 120;
 
 /// A number from the environment, by which a person repeats or lengthens a run.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration file")]
@@ -78,11 +83,33 @@ fn holds(test: &str, shape: Shape, seed: u64) -> Summary {
     })
 }
 
+/// Runs small worlds that nobody has seen before for so long, and says now and then how many.
+fn keep_on(test: &str, span: Duration) {
+    let begun = Instant::now();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    let first = now.as_secs() * 1_000_000;
+    for seed in first.. {
+        if (seed - first).is_multiple_of(100) {
+            let (passed, secs) = (seed - first, begun.elapsed().as_secs());
+            let line = format!("{passed} worlds from seed {first} on have passed in {secs} s\n");
+            stderr().write_all(line.as_bytes()).expect("somebody reads it");
+            if begun.elapsed() >= span {
+                return;
+            }
+        }
+        holds(test, small(seed), seed);
+    }
+}
+
 #[test]
 fn small_worlds_keep_every_promise() {
     let test = "small_worlds_keep_every_promise";
     if let Some(seed) = asked_for("RESERVOIR_SEED") {
         holds(test, small(seed), seed);
+        return;
+    }
+    if let Some(hours) = asked_for("RESERVOIR_HOURS") {
+        keep_on(test, Duration::from_secs(hours * 3_600));
         return;
     }
     let mut census = Census::default();

@@ -63,6 +63,8 @@ impl Cut {
 pub(crate) struct Network {
     /// The cut, while there is one.
     cut: Option<Cut>,
+    /// The site that reaches nobody, while there is one.
+    pub(crate) isolated: Option<usize>,
     /// Whether it behaves: nothing is lost, doubled or cut.
     calm: bool,
     sent: u64,
@@ -88,6 +90,7 @@ impl Network {
     /// Behaves from now on.
     pub(crate) fn calm_down(&mut self) {
         self.heal();
+        self.isolated = None;
         self.calm = true;
     }
 
@@ -102,7 +105,8 @@ impl Network {
         if self.calm {
             return vec![(self.sent, chance.between(2, 40))];
         }
-        let is_cut = self.cut.as_ref().is_some_and(|cut| cut.severs(from, to));
+        let is_cut = self.isolated.is_some_and(|alone| alone == from || alone == to)
+            || self.cut.as_ref().is_some_and(|cut| cut.severs(from, to));
         if is_cut || chance.once_in(12) {
             census.messages_lost += 1;
             return Vec::new();

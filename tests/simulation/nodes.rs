@@ -101,6 +101,7 @@ impl World {
         let member = self.chance.index(self.members.len());
         let replica = self.chance.index(self.members[member].replicas.len());
         match self.chance.below(10) {
+            _ if self.is_quiet(member) => {}
             0..=3 => {
                 // The first of two has a vote only with the second.
                 let alone = self.members[member].replicas.len() == 1;
@@ -231,7 +232,7 @@ impl World {
             // The worst moment for the node that was the only one until now.
             if let Some(leader) = self.members[member].leader
                 && shared
-                && !self.calm
+                && !self.is_quiet(member)
             {
                 self.sever(member, leader, (true, true), 30_000);
             }

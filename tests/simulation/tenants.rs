@@ -13,6 +13,7 @@ use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
 use protocol::units::{Mebibytes, Size};
 
+use crate::invariants::own_tenants::SMALL;
 use crate::member::Reply;
 use crate::world::{Event, World};
 
@@ -41,18 +42,46 @@ impl World {
         let at = self.now + self.chance.between(1, 2 * pace);
         self.schedule(at, Event::Ask);
         let member = self.chance.index(self.members.len());
+        if self.network.isolated == Some(member) {
+            return;
+        }
         let ask = match self.chance.below(10) {
             0 | 1 => Some(self.submission()),
             2 => Some(self.definition()),
             3 => self.ending(member),
+            4 => self.scaling(member),
             _ => self.verb(member),
         };
         if let Some(ask) = ask {
-            let request = self.chance.request();
-            let client = self.clients.len();
-            self.clients.push(Client { member, request, ask, tries: 0, answer: None });
-            self.call(client);
+            self.enlist(member, ask);
         }
+    }
+
+    /// A client begins to ask. Its index is handed back.
+    fn enlist(&mut self, member: usize, ask: TenantAsk) -> usize {
+        let request = self.chance.request();
+        let client = self.clients.len();
+        self.clients.push(Client { member, request, ask, tries: 0, answer: None });
+        self.call(client);
+        client
+    }
+
+    /// A tenant submits one small machine, which may run anywhere.
+    pub(crate) fn submit_one(&mut self, member: usize) -> usize {
+        let component = Component {
+            image: "small".parse().expect("an image's name"),
+            size: SMALL,
+            replicas: 1,
+            after: BTreeSet::new(),
+            sites: None,
+            on_partition: OnPartition::Fence,
+        };
+        let components = BTreeMap::from([("one".parse().expect("a component's name"), component)]);
+        let service = format!("alone-{}", self.clients.len());
+        let manifest = Manifest::new(service.parse().expect("a service's name"), components)
+            .expect("a manifest within its limits");
+        let ask = TenantAsk::Submit { manifest: Box::new(manifest), mode: Mode::BestEffort };
+        self.enlist(member, ask)
     }
 
     /// A client asks, unless it has its answer, and plans to ask again.
@@ -187,6 +216,20 @@ impl World {
             text.parse().expect("a reference to a site")
         });
         Some(sites.collect())
+    }
+
+    fn scaling(&mut self, member: usize) -> Option<TenantAsk> {
+        let state = self.members[member].state()?;
+        let components: Vec<(ServiceId, ComponentName)> = state
+            .services()
+            .filter(|(_, service)| matches!(service.stage, Stage::Starting | Stage::Running))
+            .flat_map(|(id, service)| {
+                service.manifest.components().keys().map(|name| (*id, name.clone()))
+            })
+            .collect();
+        let (service, component) = self.chance.pick(&components)?;
+        let replicas = u32::try_from(self.chance.between(1, 5)).expect("a few");
+        Some(TenantAsk::Scale { service, component, replicas })
     }
 
     fn ending(&mut self, member: usize) -> Option<TenantAsk> {

@@ -22,6 +22,7 @@ use crate::census::Census;
 use crate::chance::Chance;
 use crate::invariants::Breach;
 use crate::invariants::one_instance::Ledger;
+use crate::invariants::scaling::Granted;
 use crate::leases::{Asked, Asking, Leading};
 use crate::member::{Desk, Member, Pending, Reply};
 use crate::network::{Network, Payload};
@@ -97,6 +98,10 @@ pub(crate) enum Event {
     Strike,
     /// A cut between sites ends.
     Heal,
+    /// A site that was cut off from all others is connected again.
+    Rejoin,
+    /// What was submitted at such a site has to run by now.
+    Served { client: usize },
     /// A node reaches the others of its site again.
     Reconnect { member: usize, replica: usize },
     /// A killed node comes back.
@@ -135,6 +140,7 @@ pub(crate) struct World {
     /// What was acknowledged to each peer, by receiver and sender.
     pub(crate) receipts: BTreeMap<(usize, usize), u64>,
     pub(crate) ledger: Ledger,
+    pub(crate) scaled: Granted,
     /// The number of the next saved memory.
     pub(crate) next_image: u64,
     /// The sites whose state the present event has changed.
@@ -161,6 +167,7 @@ impl World {
             calm: false,
             receipts: BTreeMap::new(),
             ledger: Ledger::default(),
+            scaled: Granted::new(),
             next_image: 0,
             touched: BTreeSet::new(),
             breach: None,
@@ -246,6 +253,8 @@ impl World {
             Event::Client { client } => self.call(client),
             Event::Strike => self.strike(),
             Event::Heal => self.network.heal(),
+            Event::Rejoin => self.rejoin(),
+            Event::Served { client } => self.judge_served(client),
             Event::Reconnect { member, replica } => self.reconnect(member, replica),
             Event::Restart { member, replica } => self.restart(member, replica),
             Event::Elect { member, term } => self.elect(member, term),
@@ -342,6 +351,7 @@ impl World {
         self.touched.insert(member);
         self.store(member);
         self.come_and_go(member, &stamped.command, &outcome);
+        self.judge_scaling(member, &stamped.command, &outcome);
         outcome
     }
 
@@ -364,18 +374,20 @@ impl World {
         }
     }
 
-    /// A replica applies all that is committed.
+    /// A replica applies all that is committed, as far as somebody is there who has it.
     pub(crate) fn follow(&mut self, member: usize, replica: usize) {
         let site = &mut self.members[member];
         let follows = site.follows(replica);
+        let most = site.replicas.iter().filter(|it| it.is_reached()).map(|it| it.stored).max();
+        let most = if site.leader.is_some() { site.log.len() } else { most.unwrap_or(0) };
         let follower = &mut site.replicas[replica];
         if !follows || !follower.up || follower.deaf || follower.applied == site.log.len() {
             return;
         }
-        while follower.applied < site.log.len() {
+        while follower.applied < most {
             follower.apply_next(&site.log);
         }
-        follower.stored = follower.applied;
+        follower.stored = follower.stored.max(follower.applied);
         self.wake_hosts(member, Some(replica));
     }
 

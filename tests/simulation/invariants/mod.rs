@@ -5,8 +5,10 @@ pub(crate) mod capacity;
 pub(crate) mod durability;
 pub(crate) mod forgetting;
 pub(crate) mod one_instance;
+pub(crate) mod own_tenants;
 pub(crate) mod policy;
 pub(crate) mod replicas;
+pub(crate) mod scaling;
 pub(crate) mod settled;
 
 use std::fmt;
