@@ -262,7 +262,8 @@ impl World {
     /// An operator has a node emptied and taken out; if that cannot be, it lets it be.
     pub(crate) fn retire(&mut self, member: usize, replica: usize, tries: u32) {
         let node = number(replica);
-        let Some(state) = self.members[member].state() else {
+        let is_alone = self.network.isolated == Some(member);
+        let Some(state) = self.members[member].state().filter(|_| !is_alone) else {
             self.schedule(self.now + PATIENCE, Event::Retire { member, replica, tries });
             return;
         };

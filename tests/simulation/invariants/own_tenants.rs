@@ -7,10 +7,11 @@
 use protocol::ids::HostId;
 use protocol::machine::{Goal, State};
 use protocol::membership::Standing;
-use protocol::site::state::{Host, Place, Stage};
+use protocol::site::state::{Displacement, Host, Machine, Node, Place, Stage};
 use protocol::site::{Outcome, Site};
 use protocol::units::{Mebibytes, Size};
 
+use crate::nodes::place;
 use crate::world::{Event, World};
 
 /// How long a site is alone, in milliseconds.
@@ -56,11 +57,15 @@ impl World {
         let is_sought = state.machines().any(|(_, row)| {
             !matches!(row.place, Place::Nowhere | Place::Here(_) | Place::There { .. })
         });
+        let stays = |(id, node): (_, &Node)| {
+            node.standing != Standing::Leaving && !site.replicas[place(id)].gone
+        };
         site.is_whole()
+            && state.nodes().all(stays)
             && site.pending.is_empty()
             && hosts_are_well
             && !is_sought
-            && state.hosts().all(|(_, row)| row.ended.is_none())
+            && state.hosts().all(|(_, row)| row.ended.is_none() && !row.drained)
             && state.images().next().is_some()
             && has_room(state)
     }
@@ -82,9 +87,12 @@ impl World {
         let is_served = rows
             .iter()
             .any(|row| matches!(row.place, Place::Here(_)) && row.state() == State::Active);
-        // Its tenant may have said otherwise meanwhile, or another has taken the room.
-        let is_excused = rows.iter().any(|row| !matches!(row.goal, Goal::Active | Goal::Defined))
-            || !has_room(state);
+        // Its tenant may have said otherwise meanwhile, another may have taken the room, or its host
+        // was about to lose its lease when the site was cut off: then it is sought again at its time.
+        let is_moved = |row: &&Machine| row.epoch > 1 || row.displacement == Displacement::Lost;
+        let is_wanted = |row: &&Machine| matches!(row.goal, Goal::Active | Goal::Defined);
+        let is_excused =
+            rows.iter().any(|row| is_moved(row) || !is_wanted(row)) || !has_room(state);
         if is_served {
             self.census.served_alone += 1;
         } else if !is_excused {
