@@ -123,6 +123,15 @@ async fn deliver(desk: &Desk, dispatch: Dispatch) -> bool {
             );
             return false;
         }
+        Ok(Receipt::Contradicted(number)) => {
+            error!(
+                %peer, number,
+                "the peer has taken up another message under this number and keeps both as proof: \
+                 this site was restored from an old copy of its state, and its operator has to \
+                 ask the peer's"
+            );
+            return false;
+        }
         Ok(Receipt::Later) => return false,
         Err(fault) => {
             warn!(%peer, fault = chain(&fault), "a peer's receipt cannot be read");

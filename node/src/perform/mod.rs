@@ -67,8 +67,7 @@ impl Clerk {
             Ok(Outcome::Refused(site::Refusal::Gap { taken, .. })) => Ok(Receipt::Gap(taken)),
             Ok(Outcome::Contradicted { number, .. }) => {
                 warn!(%from, number, "a peer says two things under one number");
-                let said = format!("message {number} was another one when it was taken up");
-                Err(ask::Refused::foul(said))
+                Ok(Receipt::Contradicted(number))
             }
             Ok(Outcome::Refused(refusal)) => Err(ask::Refused::new(refusal.to_string())),
             Ok(_) => Ok(Receipt::Later),

@@ -1,7 +1,7 @@
 //! Claims about deliveries: only what a peer has said itself, to this site, is taken up.
 
 use federation::Verdict;
-use protocol::agreement::Message;
+use protocol::agreement::{Message, Refusal};
 use protocol::codec;
 use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement};
 use protocol::ids::{HoldId, SiteId};
@@ -43,7 +43,10 @@ fn said(from: &Party, to: SiteId, sequence: u64) -> Signed<Message> {
         sequence,
         issued_at: now,
         expires_at: now + Span::from_secs(60),
-        body: Message::Decline { hold: HoldId::from_uuid(uuid::Uuid::nil()) },
+        body: Message::Decline {
+            hold: HoldId::from_uuid(uuid::Uuid::nil()),
+            reason: Refusal::NotChosen,
+        },
     };
     Signed::sign(&statement, &from.certificate, &from.key)
 }

@@ -49,8 +49,8 @@ pub struct Asking {
 pub struct Verdict {
     /// The offer that is taken, if there was any.
     pub taken: Option<Offer>,
-    /// The offers that are not.
-    pub declined: Vec<Offer>,
+    /// The offers that are not, and why.
+    pub declined: Vec<(Offer, Refusal)>,
     /// Who made none, and why.
     pub refused: BTreeMap<SiteId, Refusal>,
 }
@@ -86,6 +86,14 @@ impl Asking {
         }
     }
 
+    /// The offers at hand.
+    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.answers.values().filter_map(|(_, answer)| match answer {
+            Answer::Offered(offer) => Some(&**offer),
+            Answer::Waiting | Answer::Refused(_) => None,
+        })
+    }
+
     /// Takes back whatever a site has said: it makes no offers to this one any more.
     pub fn withdrawn(&mut self, site: SiteId) {
         if let Some((_, answer)) = self.answers.get_mut(&site) {
@@ -118,7 +126,7 @@ impl Asking {
                     None => offers.push(*offer),
                     Some(reason) => {
                         verdict.refused.insert(site, reason);
-                        verdict.declined.push(*offer);
+                        verdict.declined.push((*offer, reason));
                     }
                 },
                 Answer::Refused(reason) => drop(verdict.refused.insert(site, reason)),
@@ -126,7 +134,7 @@ impl Asking {
             }
         }
         verdict.taken = best(&offers, regards).map(|place| offers.remove(place));
-        verdict.declined.extend(offers);
+        verdict.declined.extend(offers.into_iter().map(|offer| (offer, Refusal::NotChosen)));
         verdict
     }
 }

@@ -107,7 +107,7 @@ pub struct Call {
     pub on_partition: OnPartition,
 }
 
-/// Why a seller makes no offer, or takes one back. Closed, so that a buyer can act on it.
+/// Why one side does not do what the other would like. Closed, so that the other can act on it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub enum Refusal {
     /// No host has room for a machine of this size at the moment.
@@ -142,6 +142,12 @@ pub enum Refusal {
     Terminated,
     /// The machine was there, and its agreement has ended. Said by the buyer to itself.
     Ended,
+    /// The buyer has taken another's offer.
+    NotChosen,
+    /// The buyer does not look for a place for the machine any more, or not by this call.
+    NotSought,
+    /// The offer has the number of another offer or agreement, so one room was to be sold twice.
+    SoldTwice,
 }
 
 impl std::fmt::Display for Refusal {
@@ -163,6 +169,9 @@ impl std::fmt::Display for Refusal {
             Self::NotWanted => "nothing is bought there any more",
             Self::Terminated => "an operator has ended the agreement",
             Self::Ended => "its agreement there has ended",
+            Self::NotChosen => "another offer was better",
+            Self::NotSought => "nobody waits for the offer any more",
+            Self::SoldTwice => "what it offers stands for another offer or agreement already",
         })
     }
 }
@@ -220,6 +229,8 @@ pub enum Message {
     Decline {
         /// The room that was held.
         hold: HoldId,
+        /// Why.
+        reason: Refusal,
     },
     /// Seller to buyer: there is an agreement.
     Agreed {
@@ -287,6 +298,30 @@ pub enum Message {
     /// Either to the other: it has parted with the other. Nothing stands between them, and
     /// whatever the other still waits for will not come.
     Farewell,
+}
+
+impl Message {
+    /// Why the one who says it does not do what the other would like, if that is what it says.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refuse { reason, .. }
+            | Self::Decline { reason, .. }
+            | Self::Lapsed { reason, .. }
+            | Self::Terminate { reason, .. } => Some(*reason),
+            Self::Call(_)
+            | Self::Offer { .. }
+            | Self::Accept(_)
+            | Self::Agreed { .. }
+            | Self::Order { .. }
+            | Self::Report(_)
+            | Self::Lost { .. }
+            | Self::Propose { .. }
+            | Self::Consent { .. }
+            | Self::Renewed { .. }
+            | Self::Farewell => None,
+        }
+    }
 }
 
 impl Claim for Message {

@@ -100,7 +100,7 @@ fn the_cheapest_offer_is_taken_and_the_others_declined() {
     }
     let verdict = plain(asking);
     assert_eq!(verdict.taken.unwrap().site, site(2));
-    let mut declined: Vec<SiteId> = verdict.declined.iter().map(|offer| offer.site).collect();
+    let mut declined: Vec<SiteId> = verdict.declined.iter().map(|(offer, _)| offer.site).collect();
     declined.sort();
     let mut others = [site(3), site(1)];
     others.sort();

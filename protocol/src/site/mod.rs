@@ -274,6 +274,9 @@ impl Site {
         let Some(row) = self.peers.get_mut(&peer) else { return };
         let number = row.next;
         row.next += 1;
+        if let Some(reason) = message.refusal() {
+            row.refusals.given.note(reason, turn.now);
+        }
         self.outbox.insert((peer, number), Owed { message, at: turn.now });
     }
 }

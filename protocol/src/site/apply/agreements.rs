@@ -148,7 +148,8 @@ impl Site {
     ) {
         let Some(row) = self.live(id).filter(|row| row.terms.home == from) else { return };
         let machine = row.terms.machine;
-        if row.proposed.as_ref() != Some(terms) || row.termination.is_some() {
+        let late = row.end() <= turn.now;
+        if late || row.proposed.as_ref() != Some(terms) || row.termination.is_some() {
             let reason = Reason::Lapsed;
             self.owe(from, Message::Lapsed { hold: id, machine, reason }, turn);
             return;

@@ -99,7 +99,8 @@ impl Site {
     /// does not stay held for nothing; a seller that takes up no answers lets it lapse.
     pub(super) fn offered(&mut self, call: CallId, offer: Box<Offer>, turn: &mut Turn) {
         let me = self.me();
-        let asking = self.calls.get_mut(&call);
+        let known = self.knows_hold(offer.hold);
+        let asking = self.calls.get(&call);
         let row = asking.as_ref().and_then(|asking| self.machines.get(&asking.machine));
         let fits = row.is_some_and(|row| {
             offer.terms.home == me
@@ -110,16 +111,36 @@ impl Site {
                 && offer.terms.image == row.image
                 && offer.terms.on_partition == row.on_partition
         });
-        let spare = match asking {
-            Some(asking) if fits => asking.offered(offer).err(),
-            Some(_) | None => Some(offer),
+        let (site, hold) = (offer.site, offer.hold);
+        let objection = match self.calls.get_mut(&call) {
+            None => Some(Refusal::NotSought),
+            Some(_) if !fits => Some(Refusal::Malformed),
+            Some(_) if known => Some(Refusal::SoldTwice),
+            Some(asking) => asking.offered(offer).err().map(|_| Refusal::NotSought),
         };
-        if let Some(spare) = spare
-            && self.owed_to(spare.site) < OUTBOX_MAX
+        if let Some(reason) = objection
+            && self.owed_to(site) < OUTBOX_MAX
         {
-            self.owe(spare.site, Message::Decline { hold: spare.hold }, turn);
+            self.owe(site, Message::Decline { hold, reason }, turn);
         }
         self.close_call_if_over(call, turn);
+    }
+
+    /// Whether a number stands for an offer or an agreement already. Sellers choose them, and one
+    /// that chose another's would put its own agreement in the place of that one.
+    fn knows_hold(&self, hold: HoldId) -> bool {
+        let offered = |place: &Place| match place {
+            Place::Held(offer) | Place::Accepted(offer) => offer.hold == hold,
+            Place::Nowhere
+            | Place::Sought { .. }
+            | Place::Postponed
+            | Place::Here(_)
+            | Place::There { .. } => false,
+        };
+        self.agreements.get(&hold).is_some()
+            || self.holds.get(&hold).is_some()
+            || self.calls.iter().any(|(_, it)| it.offers().any(|offer| offer.hold == hold))
+            || self.machines.iter().any(|(_, row)| offered(&row.place))
     }
 
     /// A seller makes none.
@@ -161,8 +182,13 @@ impl Site {
         let regards = self.regards(&asking);
         let currency = self.profile.get(&()).expect("a configured site").tariff.currency;
         let verdict = asking.verdict(&regards, currency);
-        for offer in verdict.declined {
-            self.owe(offer.site, Message::Decline { hold: offer.hold }, turn);
+        for (offer, reason) in verdict.declined {
+            self.owe(offer.site, Message::Decline { hold: offer.hold, reason }, turn);
+        }
+        let silent = verdict.refused.iter().filter(|(_, reason)| **reason == Refusal::Silent);
+        let silent: Vec<SiteId> = silent.map(|(site, _)| *site).collect();
+        for site in silent {
+            self.note_refusal(site, Refusal::Silent, turn);
         }
         let sought = self.machines.get_mut(&machine).and_then(|row| match &mut row.place {
             Place::Sought { call: open, refused } if *open == Some(call) => {
@@ -182,7 +208,8 @@ impl Site {
             (Some(refused), None) if last => self.cannot_place(machine, &refused, turn),
             (Some(_), None) | (None, None) => {}
             (None, Some(offer)) => {
-                self.owe(offer.site, Message::Decline { hold: offer.hold }, turn);
+                let (hold, reason) = (offer.hold, Refusal::NotSought);
+                self.owe(offer.site, Message::Decline { hold, reason }, turn);
             }
         }
     }

@@ -306,7 +306,7 @@ impl Site {
             }
             Place::Held(offer) => {
                 let (site, hold) = (offer.site, offer.hold);
-                self.owe(site, Message::Decline { hold }, turn);
+                self.owe(site, Message::Decline { hold, reason: Refusal::NotSought }, turn);
                 self.vanish(machine, turn);
             }
             // The seller's word is awaited; it decides what there is to end.

@@ -108,6 +108,9 @@ impl Site {
     }
 
     fn take_up(&mut self, from: SiteId, message: &Verified<Message>, turn: &mut Turn) {
+        if let Some(reason) = message.body().refusal() {
+            self.note_refusal(from, reason, turn);
+        }
         match message.body() {
             Message::Call(call) => self.called(from, call, turn),
             Message::Offer { call, hold, terms } => {
@@ -117,7 +120,7 @@ impl Site {
             }
             Message::Refuse { call, reason } => self.call_refused(from, *call, *reason, turn),
             Message::Accept(acceptance) => self.accepted(from, acceptance, message, turn),
-            Message::Decline { hold } => self.declined(from, *hold),
+            Message::Decline { hold, .. } => self.declined(from, *hold),
             Message::Agreed { hold, machine } => self.agreed(*machine, *hold, message, turn),
             Message::Lapsed { hold, machine, reason } => {
                 self.proposal_lapsed(from, *hold);

@@ -4,7 +4,7 @@
 //! become if it is: what operators have said since, they have said here.
 
 use super::super::command::{Configure, Outcome, PeerEntry, Refusal};
-use super::super::state::{Peer, Place, Profile};
+use super::super::state::{Peer, Place, Profile, Refusals};
 use super::super::{PEERS_MAX, Site, Turn};
 use crate::agreement::Message;
 use crate::ids::{MachineId, MachineName, SiteId};
@@ -324,5 +324,6 @@ fn new_peer(entry: &PeerEntry, turn: &Turn) -> Peer {
         taken: 0,
         ended: None,
         honoured: 0,
+        refusals: Refusals::default(),
     }
 }

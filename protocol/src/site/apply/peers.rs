@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::super::command::{Outcome, Refusal};
 use super::super::state::Contradiction;
 use super::super::{HEARD_KEPT, Site, Turn};
-use crate::agreement::Message;
+use crate::agreement::{Message, Refusal as Reason};
 use crate::identity::Verified;
 use crate::ids::SiteId;
 
@@ -110,6 +110,13 @@ impl Site {
             self.outbox.remove(&key);
         }
         Outcome::Done
+    }
+
+    /// Takes note of what a peer would not do for this site.
+    pub(super) fn note_refusal(&mut self, by: SiteId, reason: Reason, turn: &Turn) {
+        if let Some(peer) = self.peers.get_mut(&by) {
+            peer.refusals.met.note(reason, turn.now);
+        }
     }
 
     /// How many messages are owed to a peer.

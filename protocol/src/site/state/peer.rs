@@ -1,8 +1,10 @@
 //! The sites it knows, and what was said to them and by them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::agreement::Message;
+use crate::agreement::{Message, Refusal};
 use crate::identity::Verified;
 use crate::names::Label;
 use crate::peering::{self, Buying, Policy, Selling};
@@ -34,6 +36,45 @@ pub struct Peer {
     /// The lowest serial of its nodes' certificates that it still honours: the highest number that
     /// one of them has ever said.
     pub honoured: u64,
+    /// What the two have refused each other.
+    pub refusals: Refusals,
+}
+
+/// What two sites have refused each other.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// What this site has refused the peer.
+    pub given: Tallies,
+    /// What the peer has refused this site, by its word or by saying nothing.
+    pub met: Tallies,
+}
+
+/// How often each reason for a refusal was given, and when last. There are no more of them than
+/// there are reasons.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Tallies(BTreeMap<Refusal, Tally>);
+
+/// How often, and when last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last: Timestamp,
+}
+
+impl Tallies {
+    /// Counts one more.
+    pub fn note(&mut self, reason: Refusal, now: Timestamp) {
+        let tally = self.0.entry(reason).or_insert(Tally { count: 0, last: now });
+        tally.count = tally.count.saturating_add(1);
+        tally.last = now;
+    }
+
+    /// Each reason that was given.
+    pub fn iter(&self) -> impl Iterator<Item = (Refusal, Tally)> {
+        self.0.iter().map(|(reason, tally)| (*reason, *tally))
+    }
 }
 
 impl Peer {

@@ -8,7 +8,7 @@ use crate::peering::{NOTICE, Setting, Standing, TERM};
 use crate::units::Permille;
 
 /// A machine of alpha's that runs at beta, where gamma has room, too.
-fn running() -> (World, MachineId) {
+pub(super) fn running() -> (World, MachineId) {
     let mut world = World::new(&[0, 1, 1]);
     let machine = world.define(ALPHA, "one", size(1));
     world.update(ALPHA, machine, Verb::Activate);
@@ -19,25 +19,25 @@ fn running() -> (World, MachineId) {
 
 impl World {
     /// The agreement between alpha and beta, as one of them has it.
-    fn agreement(&self, at: usize) -> (HoldId, Agreement) {
+    pub(super) fn agreement(&self, at: usize) -> (HoldId, Agreement) {
         let beta = self.parties[BETA].id;
         let rows = self.parties[at].site.agreements();
         let mut with_beta = rows.filter(|(_, row)| row.terms.provider == beta);
         with_beta.next().map(|(id, row)| (*id, row.clone())).unwrap()
     }
 
-    fn policy(&mut self, at: usize, peer: usize, settings: Vec<Setting>) {
+    pub(super) fn policy(&mut self, at: usize, peer: usize, settings: Vec<Setting>) {
         let site = self.parties[peer].id;
         self.operator(at, OperatorAsk::SetPolicy { site, settings });
     }
 
-    fn terminate(&mut self, at: usize) -> Outcome {
+    pub(super) fn terminate(&mut self, at: usize) -> Outcome {
         let (agreement, _) = self.agreement(at);
         self.operator(at, OperatorAsk::TerminateAgreement { agreement })
     }
 
     /// Brings a message to beta or alpha under its next number.
-    fn smuggle(&mut self, from: usize, to: usize, body: Message) {
+    pub(super) fn smuggle(&mut self, from: usize, to: usize, body: Message) {
         let number = self.parties[to].site.peer(self.parties[from].id).unwrap().taken + 1;
         let messages = vec![self.says(from, to, number, body, self.now)];
         assert_eq!(self.apply(to, Command::Receive { messages }), Outcome::Taken(number));

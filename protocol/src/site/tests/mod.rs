@@ -7,6 +7,7 @@ mod chance;
 mod deploying;
 mod leading;
 mod leased;
+mod lies;
 mod membership;
 mod monitoring;
 mod peering;

@@ -120,7 +120,13 @@ fn every_table_has_the_bytes_it_always_had() {
     collect(&mut shown, &world);
     let [one, other] = [1, 2].map(|number| {
         let hold = HoldId::from_uuid(uuid::Uuid::from_u128(number));
-        world.says(BETA, GAMMA, 1, Message::Decline { hold }, world.now)
+        world.says(
+            BETA,
+            GAMMA,
+            1,
+            Message::Decline { hold, reason: crate::agreement::Refusal::NotChosen },
+            world.now,
+        )
     });
     world.apply(GAMMA, Command::Receive { messages: vec![one, other] });
     collect(&mut shown, &world);

@@ -96,7 +96,8 @@ fn two_bodies_under_one_number_in_one_delivery_are_proof() {
 fn what_is_kept_of_a_peers_words_is_bounded() {
     let mut world = World::new(&[0, 0]);
     for number in 1..=u64::from(u8::MAX) {
-        let body = Message::Decline { hold: HoldId::from_uuid(uuid::Uuid::from_u128(7)) };
+        let hold = HoldId::from_uuid(uuid::Uuid::from_u128(7));
+        let body = Message::Decline { hold, reason: agreement::Refusal::NotChosen };
         let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
         world.apply(BETA, Command::Receive { messages });
         assert!(world.parties[BETA].site.heard.len() as u64 <= HEARD_KEPT);

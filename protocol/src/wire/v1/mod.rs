@@ -51,6 +51,9 @@ pub enum Receipt {
     Gap(u64),
     /// No node of the site can take them up at the moment.
     Later,
+    /// Nothing was taken up: another message was taken up under this number. Both are kept, and
+    /// are proof that this site has said two things at once.
+    Contradicted(u64),
 }
 
 /// What a stream begins with: what it carries.

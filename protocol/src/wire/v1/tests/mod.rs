@@ -31,7 +31,8 @@ fn every_envelope_has_the_bytes_it_always_had() {
     let signed = sign(&samples::statement(body), 1);
     let machine = MachineId::from_uuid(uuid::Uuid::from_u128(3));
     let name = MachineName { home: samples::site(1), machine };
-    let receipts = [Receipt::Through(3), Receipt::Gap(300), Receipt::Later];
+    let receipts =
+        [Receipt::Through(3), Receipt::Gap(300), Receipt::Later, Receipt::Contradicted(7)];
     let mut lines = vec![
         ("NodeCertificate", codec::encode(&samples::certificate(1))),
         ("Signed<Advert>", codec::encode(&sign(&samples::statement(samples::advert()), 1))),

@@ -152,7 +152,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
         1 => Message::Offer { call, hold, terms },
         2 => Message::Refuse { call, reason: Refusal::NoCapacity },
         3 => Message::Accept(Acceptance { hold, terms, epoch: number }),
-        4 => Message::Decline { hold },
+        4 => Message::Decline { hold, reason: Refusal::NotChosen },
         5 => Message::Agreed { hold, machine },
         6 => Message::Lapsed { hold, machine, reason: Refusal::Lapsed },
         7 => Message::Order { machine, epoch: number, goal: Goal::Suspended },
