@@ -71,6 +71,7 @@ fn view(site: &Site, id: HoldId, row: &Agreement) -> shapes::Agreement {
         since: row.since.into(),
         until: terms.until.into(),
         notice_s: terms.notice.as_millis() / 1_000,
+        retention_s: terms.retention.as_millis() / 1_000,
         proposed: row.proposed.as_ref().map(|terms| shapes::Proposed {
             price: terms.price.hourly.to_string(),
             until: terms.until.into(),

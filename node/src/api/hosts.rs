@@ -79,6 +79,7 @@ pub(super) fn view(site: &Site, id: HostId, row: &Host) -> shapes::Host {
         own_guests: on_it().count() - foreign,
         foreign_guests: foreign,
         remains: site.remains_on(id),
+        kept: site.kept_on(id),
         trouble: row.trouble.clone(),
         since: row.ended.unwrap_or(row.since).into(),
     }

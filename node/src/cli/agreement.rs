@@ -94,6 +94,7 @@ pub(super) fn shown(agreement: &shapes::Agreement, now: Moment) -> String {
         ("since", since(now, it.since)),
         ("until", it.until.to_string()),
         ("notice", format!("{} s", it.notice_s)),
+        ("disks kept", format!("{} s after its end", it.retention_s)),
         ("state", state(it)),
     ];
     if let Some(proposed) = &it.proposed {

@@ -64,10 +64,13 @@ pub(super) fn listed(hosts: &[shapes::Host], now: Moment) -> String {
 
 /// Whether it takes machines, and what stands in the way.
 fn state(host: &shapes::Host, now: Moment) -> String {
-    let left = match host.remains {
+    let mut left = match host.remains {
         0 => String::new(),
         left => format!(", {left} to be ended on it"),
     };
+    if host.kept > 0 {
+        left.push_str(&format!(", disks of {} kept", host.kept));
+    }
     match host.standing {
         Standing::Trouble => format!("{}{left}", host.trouble),
         Standing::Lost => format!("lost {} ago{left}", age(now, host.since)),

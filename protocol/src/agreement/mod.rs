@@ -81,6 +81,9 @@ pub struct Terms {
     pub until: Timestamp,
     /// How long before it ends the agreement the provider says so.
     pub notice: Span,
+    /// How long the provider keeps the machine's disks if the agreement ends without its home's
+    /// word on them.
+    pub retention: Span,
 }
 
 impl Terms {
@@ -148,6 +151,8 @@ pub enum Refusal {
     NotSought,
     /// The offer has the number of another offer or agreement, so one room was to be sold twice.
     SoldTwice,
+    /// The seller sells no machines that run on while their home is silent.
+    HoldNotSold,
 }
 
 impl std::fmt::Display for Refusal {
@@ -171,6 +176,7 @@ impl std::fmt::Display for Refusal {
             Self::Ended => "its agreement there has ended",
             Self::NotChosen => "another offer was better",
             Self::NotSought => "nobody waits for the offer any more",
+            Self::HoldNotSold => "that site sells no machines that nobody may stop",
             Self::SoldTwice => "what it offers stands for another offer or agreement already",
         })
     }

@@ -40,6 +40,7 @@ fn offer(number: u8, price: u64) -> Box<Offer> {
         price: Price { currency: Currency::EUR, hourly: Micros(price) },
         until: NOW,
         notice: Span::from_secs(600),
+        retention: Span::from_secs(600),
     };
     let call = CallId::from_uuid(uuid::Uuid::from_u128(7));
     let statement = Statement {

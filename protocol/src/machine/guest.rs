@@ -137,11 +137,29 @@ impl Progress {
         }
     }
 
+    /// What does not run any more, and whose disks are kept.
+    #[must_use]
+    pub fn kept(epoch: Epoch) -> Self {
+        Self { epoch, ..Self::new(epoch.home, Timestamp::default()) }
+    }
+
     /// A guest that has been given room on another host, and nothing there yet. Its next start
     /// has a higher epoch than any before.
     #[must_use]
     pub fn displaced(&self, now: Timestamp) -> Self {
         Self { epoch: self.epoch, ..Self::new(self.epoch.home, now) }
+    }
+
+    /// Ends whatever runs without asking it, and leaves its disks alone: it is stopped once its
+    /// host has seen nothing of it. Saved memory stays saved.
+    pub fn halt(&mut self, now: Timestamp) {
+        match self.phase {
+            Phase::Starting | Phase::Started(_) | Phase::Restoring | Phase::Failed => {
+                self.goal = Goal::Defined;
+                self.enter(Phase::Starting, now);
+            }
+            Phase::Idle | Phase::Saved | Phase::Released => {}
+        }
     }
 
     /// Turns towards another goal.
@@ -254,7 +272,9 @@ impl Progress {
     /// run: one that cannot be saved, say, still has its memory, and keeps it.
     fn failed(&mut self, reason: &str, now: Timestamp) {
         let vain = match self.phase {
-            Phase::Starting | Phase::Restoring => self.goal != Goal::Destroyed,
+            // What is not to run is ended as often as it takes.
+            Phase::Starting => !matches!(self.goal, Goal::Defined | Goal::Destroyed),
+            Phase::Restoring => self.goal != Goal::Destroyed,
             Phase::Started(_) => self.goal == Goal::Active,
             Phase::Idle | Phase::Saved | Phase::Failed | Phase::Released => false,
         };

@@ -21,6 +21,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::Refusal;
+use crate::manifest::OnPartition;
 use crate::time::Span;
 use crate::units::{Micros, Permille, Price, Size, Tariff};
 
@@ -38,6 +39,10 @@ pub const TERM: Span = Span::from_secs(30 * 86_400);
 /// How long before it ends an agreement a provider says so, unless the policy says otherwise:
 /// enough to find another place and to start there.
 pub const NOTICE: Span = Span::from_secs(600);
+
+/// How long a provider keeps the disks of a machine whose agreement ended without the home's word,
+/// unless the policy says otherwise: a home that was away for a week still decides about them.
+pub const RETENTION: Span = Span::from_secs(7 * 86_400);
 
 /// How far a peer is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -72,6 +77,11 @@ pub struct Selling {
     pub term: Span,
     /// How long before it ends an agreement this site says so.
     pub notice: Span,
+    /// How long the disks of a machine are kept whose agreement ended without its home's word.
+    pub retention: Span,
+    /// Whether machines are sold that run on while their home is silent: nobody may stop them, so
+    /// they may take their room until the agreement ends.
+    pub holds: bool,
 }
 
 /// As what this site buys from a peer.
@@ -107,6 +117,8 @@ impl Policy {
             machines_max: None,
             term: TERM,
             notice: NOTICE,
+            retention: RETENTION,
+            holds: true,
         },
         buying: Buying { open: true, price_max: None, preference: Permille::ONE },
     };
@@ -159,9 +171,17 @@ impl Selling {
     /// # Errors
     ///
     /// What the policy has against it.
-    pub fn allows(&self, account: Account, size: Size, hourly: Micros) -> Result<(), Refusal> {
+    pub fn allows(
+        &self,
+        account: Account,
+        (size, on_partition): (Size, OnPartition),
+        hourly: Micros,
+    ) -> Result<(), Refusal> {
         if !self.open {
             return Err(Refusal::NotServed);
+        }
+        if on_partition == OnPartition::Hold && !self.holds {
+            return Err(Refusal::HoldNotSold);
         }
         if self.largest.is_some_and(|largest| !largest.holds(size)) {
             return Err(Refusal::TooLarge);

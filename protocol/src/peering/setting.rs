@@ -32,6 +32,10 @@ pub enum Setting {
     Term(Span),
     /// `notice`: how long before it ends an agreement this site says so.
     Notice(Span),
+    /// `retention`: how long disks are kept that the home has not said a word about.
+    Retention(Span),
+    /// `sells-hold`: whether machines are sold that run on while their home is silent.
+    SellsHold(bool),
     /// `buys-from`: whether this site may buy there.
     BuysFrom(bool),
     /// `price-max`: what one machine may cost there, for one hour.
@@ -66,7 +70,7 @@ pub enum Malformed {
 
 impl Setting {
     /// The names that people write.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 12] = [
         "sells-to",
         "price-factor",
         "credit",
@@ -74,6 +78,8 @@ impl Setting {
         "machines-max",
         "term",
         "notice",
+        "retention",
+        "sells-hold",
         "buys-from",
         "price-max",
         "preference",
@@ -90,6 +96,8 @@ impl Setting {
             Self::MachinesMax(most) => policy.selling.machines_max = most,
             Self::Term(term) => policy.selling.term = term,
             Self::Notice(notice) => policy.selling.notice = notice,
+            Self::Retention(retention) => policy.selling.retention = retention,
+            Self::SellsHold(holds) => policy.selling.holds = holds,
             Self::BuysFrom(open) => policy.buying.open = open,
             Self::PriceMax(most) => policy.buying.price_max = most,
             Self::Preference(preference) => policy.buying.preference = preference,
@@ -121,6 +129,8 @@ impl Setting {
             }
             "term" => (span(value).map(Self::Term), TIME),
             "notice" => (span(value).map(Self::Notice), TIME),
+            "retention" => (span(value).map(Self::Retention), TIME),
+            "sells-hold" => (answer(value).map(Self::SellsHold), ANSWER),
             "buys-from" => (answer(value).map(Self::BuysFrom), ANSWER),
             "price-max" => (bound(value).map(Self::PriceMax), AMOUNT),
             _ => (factor(value).map(Self::Preference), FACTOR),
@@ -143,6 +153,8 @@ impl Setting {
             Self::MachinesMax(most) => ("machines-max", bound_written(most)),
             Self::Term(term) => ("term", span_written(term)),
             Self::Notice(notice) => ("notice", span_written(notice)),
+            Self::Retention(retention) => ("retention", span_written(retention)),
+            Self::SellsHold(holds) => ("sells-hold", answer(holds)),
             Self::BuysFrom(open) => ("buys-from", answer(open)),
             Self::PriceMax(most) => ("price-max", bound_written(most)),
             Self::Preference(preference) => ("preference", preference.to_string()),
@@ -153,7 +165,7 @@ impl Setting {
 impl Policy {
     /// Every setting of this policy, in the order of [`Setting::NAMES`].
     #[must_use]
-    pub const fn settings(&self) -> [Setting; 10] {
+    pub const fn settings(&self) -> [Setting; 12] {
         let (selling, buying) = (self.selling, self.buying);
         [
             Setting::SellsTo(selling.open),
@@ -163,6 +175,8 @@ impl Policy {
             Setting::MachinesMax(selling.machines_max),
             Setting::Term(selling.term),
             Setting::Notice(selling.notice),
+            Setting::Retention(selling.retention),
+            Setting::SellsHold(selling.holds),
             Setting::BuysFrom(buying.open),
             Setting::PriceMax(buying.price_max),
             Setting::Preference(buying.preference),

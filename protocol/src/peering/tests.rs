@@ -4,6 +4,7 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::*;
+use crate::manifest::OnPartition;
 use crate::units::{Currency, Mebibytes};
 
 const fn size(vcpus: u32) -> Size {
@@ -20,6 +21,8 @@ fn a_policy_is_written_as_it_is_read() {
         Setting::MachinesMax(Some(10)),
         Setting::Term(Span::from_secs(7 * 86_400)),
         Setting::Notice(Span::from_secs(90)),
+        Setting::Retention(Span::from_secs(14 * 86_400)),
+        Setting::SellsHold(false),
         Setting::BuysFrom(true),
         Setting::PriceMax(None),
         Setting::Preference(Permille::ONE),
@@ -33,6 +36,8 @@ fn a_policy_is_written_as_it_is_read() {
         machines-max=10
         term=7d
         notice=90s
+        retention=14d
+        sells-hold=no
         buys-from=yes
         price-max=none
         preference=1.000"#]]
@@ -66,7 +71,7 @@ fn what_is_no_setting_is_refused_with_what_could_be() {
     .collect();
     expect![[r#"
         'credit' is no setting: write a name, '=' and a value, such as credit=5.00
-        there is no setting 'colour'; there are sells-to, price-factor, credit, largest, machines-max, term, notice, buys-from, price-max, preference
+        there is no setting 'colour'; there are sells-to, price-factor, credit, largest, machines-max, term, notice, retention, sells-hold, buys-from, price-max, preference
         '-1' cannot be the credit of a peer: write an amount for one hour, such as 5.00, or none
         'perhaps' cannot be the sells-to of a peer: write yes or no
         '0' cannot be the price-factor of a peer: write a factor with at most three decimals, such as 1.2
@@ -101,7 +106,7 @@ proptest! {
         let selling = Selling { credit, machines_max, ..Policy::OPEN.selling };
         let mut account = Account::default();
         for price in prices.into_iter().map(Micros) {
-            if selling.allows(account, size(1), price).is_ok() {
+            if selling.allows(account, (size(1), OnPartition::Fence), price).is_ok() {
                 account = account.plus(price);
             }
         }

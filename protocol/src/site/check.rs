@@ -85,6 +85,10 @@ impl Site {
             if !slots.insert(Lodging { host: *host, slot: remains.slot }) {
                 found.push(Violation::SharedSlot(*host, remains.slot));
             }
+            if remains.kept.is_some() {
+                let disks: u64 = remains.hull.disks.iter().map(|disk| disk.size.0).sum();
+                loads.entry(*host).or_default().2 += disks;
+            }
         }
         for (id, load) in loads {
             match self.hosts.get(&id) {
@@ -169,8 +173,12 @@ impl Site {
         let live = self.agreements.iter().filter(|(_, row)| row.ended.is_none());
         for (id, row) in live.filter(|(_, row)| row.terms.provider == me) {
             let name = super::state::guest_name(row.terms.home, row.terms.machine);
-            let ending =
-                self.guests.get(&name).is_some_and(|guest| guest.wanted() == Goal::Destroyed);
+            let over = row.end() <= self.now();
+            let ending = self.guests.get(&name).is_some_and(|guest| match guest.wanted() {
+                Goal::Destroyed => true,
+                Goal::Defined => over,
+                Goal::Active | Goal::Paused | Goal::Suspended => false,
+            });
             if !ending && noted.get(id).is_none_or(|at| *at > row.end()) {
                 found.push(Violation::Unwatched(*id));
             }

@@ -14,14 +14,16 @@ use crate::units::Size;
 /// What is taken on one host.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Occupied {
-    /// What guests and holds take together.
+    /// What guests, holds and kept disks take together.
     pub(super) promised: Size,
     /// The slots that guests, holds and remains have.
     pub(super) slots: BTreeSet<u32>,
     /// The guests.
     pub(super) guests: BTreeSet<MachineName>,
-    /// What is left of machines that have been placed elsewhere.
+    /// What is left of machines that have no place there any more.
     pub(super) remains: BTreeSet<MachineName>,
+    /// Those of them of which nothing is to be left.
+    pub(super) going: BTreeSet<MachineName>,
 }
 
 /// What is taken on each host; hosts with nothing on them are not in it.
@@ -102,8 +104,10 @@ impl Site {
     pub(super) fn remove_remains(&mut self, host: HostId, name: MachineName) {
         let Some(remains) = self.remains.remove(&(host, name)) else { return };
         self.occupancy.change(host, |it| {
+            it.promised = it.promised.minus(remains.size());
             it.slots.remove(&remains.slot);
             it.remains.remove(&name);
+            it.going.remove(&name);
         });
     }
 
@@ -126,7 +130,11 @@ impl Occupied {
     }
 
     fn leave(&mut self, name: MachineName, remains: &Remains) {
+        self.promised = self.promised.plus(remains.size());
         self.slots.insert(remains.slot);
         self.remains.insert(name);
+        if remains.kept.is_none() {
+            self.going.insert(name);
+        }
     }
 }

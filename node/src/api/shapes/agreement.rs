@@ -42,6 +42,8 @@ pub struct Agreement {
     pub until: Moment,
     /// How long before it ends it the provider says so, in seconds.
     pub notice_s: u64,
+    /// How long the provider keeps the disks if it ends without the home's word, in seconds.
+    pub retention_s: u64,
     /// What the provider has proposed and does not count yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<Proposed>,

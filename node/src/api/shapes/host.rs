@@ -27,6 +27,9 @@ pub struct Host {
     pub foreign_guests: usize,
     /// How many machines were placed elsewhere while it was lost, and are not gone from it yet.
     pub remains: usize,
+    /// Of how many machines it keeps the disks, although their agreements have ended.
+    #[serde(default)]
+    pub kept: usize,
     /// Why nothing new can be placed on it; empty if it is well.
     pub trouble: String,
     /// Since when it is well, or in trouble.

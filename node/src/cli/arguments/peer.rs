@@ -87,8 +87,11 @@ Settings:
   machines-max=10|none  how many machines it may have here
   term=30d              for how long an agreement is made
   notice=10m            how long before it ends an agreement this site says so
+  retention=7d          how long disks are kept after an agreement's end if the home says nothing
+  sells-hold=yes|no     whether it may place machines here that nobody may stop (on_partition: hold)
   buys-from=yes|no      whether this site may place machines there
-  price-max=0.10|none   what one machine may cost there, for one hour
+  price-max=0.10|none   what one machine may cost there, for one hour; without it, what costs more
+                        when an agreement is renewed is refused
   preference=1.5        how much rather this peer than another: by so much its prices count as less";
 
 /// A peer that is to be added.

@@ -187,6 +187,7 @@ fn a_site_is_shown_to_its_operator() {
                 own_guests: 1,
                 foreign_guests: 0,
                 remains: 0,
+                kept: 0,
                 trouble: String::new(),
                 since: ago(5),
             }],
@@ -240,6 +241,7 @@ fn hosts_are_shown_with_what_stands_in_their_way() {
         own_guests: 1,
         foreign_guests: 0,
         remains,
+        kept: usize::from(number == 3),
         trouble: trouble.to_owned(),
         since: ago(90),
     };

@@ -124,6 +124,7 @@ fn agreement() -> agreements::Agreement {
         since: ago(86_400),
         until: ago(0),
         notice_s: 600,
+        retention_s: 604_800,
         proposed: Some(proposed),
         termination: None,
         ended: None,

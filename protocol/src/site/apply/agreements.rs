@@ -12,9 +12,9 @@
 //!     <----------------------------------- Terminate   without: the provider ends the machine now
 //! ```
 //!
-//! The provider alone watches the time. An agreement whose time has come has its guest ended, the
-//! guest's last report says so, and only then does the home place the machine anew: no clock
-//! decides where a machine runs. What each side is held to it has signed: proposal and consent
+//! The provider alone watches the time. An agreement whose time has come has its guest stopped, the
+//! provider's last word says so, and only then does the home place the machine anew: no clock
+//! decides where a machine runs. Its disks are kept for a while, as `retention` says. What each side is held to it has signed: proposal and consent
 //! carry the same terms, as offer and acceptance do.
 
 use super::super::command::{Outcome, Refusal};
@@ -58,11 +58,19 @@ impl Site {
 
     /// What the time asks of one agreement.
     fn see_to(&mut self, id: HoldId, turn: &mut Turn) {
-        let Some(row) = self.live(id) else { return };
+        let Some(row) = self.live(id) else {
+            self.let_retained_disks_go(id, turn);
+            return;
+        };
         let (end, renews) = (row.end(), row.renew_at.is_some_and(|at| at <= turn.now));
         if end <= turn.now {
             let name = guest_name(row.terms.home, row.terms.machine);
-            self.order_guest(name, Goal::Destroyed, turn);
+            let by_home = row.termination.is_some_and(|it| it.by == row.terms.home);
+            if by_home {
+                self.order_guest(name, Goal::Destroyed, turn);
+            } else {
+                self.stop_for_good(name, turn);
+            }
             return;
         }
         if renews && let Err(reason) = self.propose_terms(id, turn) {
@@ -79,7 +87,7 @@ impl Site {
         let tariff = self.profile.get(&()).expect("a configured site has a tariff").tariff;
         let (size, price) = (row.terms.size, selling.price(&tariff, row.terms.size));
         let others = self.account(home).minus(row.terms.price.hourly);
-        selling.allows(others, size, price.hourly)?;
+        selling.allows(others, (size, row.terms.on_partition), price.hourly)?;
         let until = (turn.now + selling.term).max(row.terms.until);
         let terms = Terms { price, until, notice: selling.notice, ..row.terms.clone() };
         if let Some(row) = self.agreements.get_mut(&id) {
@@ -287,7 +295,7 @@ impl Site {
         }
     }
 
-    fn live(&self, id: HoldId) -> Option<&Agreement> {
+    pub(super) fn live(&self, id: HoldId) -> Option<&Agreement> {
         self.agreements.get(&id).filter(|row| row.ended.is_none())
     }
 }

@@ -83,9 +83,18 @@ impl Site {
         let there = self.machines.get(&machine).is_some_and(|row| {
             row.epoch == epoch && matches!(row.place, Place::There { site, .. } if site == from)
         });
-        if there {
-            self.place_anew(machine, turn);
+        if !there {
+            return;
         }
+        // Where it starts next its disks are fresh, and those that may be kept there are no use.
+        // What is to be held no matter what may be worth a look before they go.
+        let held = self.machines.get(&machine).is_some_and(|row| {
+            row.on_partition == OnPartition::Hold && row.goal != Goal::Destroyed
+        });
+        if !held {
+            self.owe(from, Message::Order { machine, epoch, goal: Goal::Destroyed }, turn);
+        }
+        self.place_anew(machine, turn);
     }
 
     /// Does for a machine at a peer that cannot be reached what may be done without the peer. What

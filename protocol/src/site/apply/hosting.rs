@@ -49,7 +49,7 @@ impl Site {
                 && !host.drained
                 && host.ended.is_none()
                 && self.stays(host.node)
-                && self.occupancy.on(**id).is_none_or(|occupied| occupied.remains.is_empty())
+                && self.occupancy.on(**id).is_none_or(|occupied| occupied.going.is_empty())
         })
     }
 
@@ -118,6 +118,9 @@ impl Site {
                 self.resettle(name, guest, turn);
             }
             return;
+        }
+        if self.is_left_over(name, turn) {
+            return self.keep_if_stopped(name, turn);
         }
         if let Some(report) = self.news_of(name) {
             if name.home == self.me() {

@@ -10,6 +10,7 @@ mod operator;
 mod peering;
 mod peers;
 mod repair;
+mod retention;
 mod scaling;
 mod selling;
 mod tenant;

@@ -113,7 +113,8 @@ impl Site {
                 row.image == id && row.ended.is_none() && !matches!(row.place, Place::Here(_))
             })
             .count();
-        let machines = guests + holds + unplaced;
+        let kept = self.remains.iter().filter(|(_, it)| it.image == id && it.kept.is_some());
+        let machines = guests + holds + unplaced + kept.count();
         if machines > 0 {
             return Err(Refusal::ImageInUse { image: id, machines });
         }

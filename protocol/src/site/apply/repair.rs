@@ -113,6 +113,9 @@ impl Site {
 
     /// Does for a guest on a host that has ended what may be done without the host.
     pub(super) fn rescue(&mut self, name: MachineName, turn: &mut Turn) {
+        if self.is_left_over(name, turn) {
+            return self.keep_if_stopped(name, turn);
+        }
         let Some(guest) = self.guests.get(&name) else { return };
         match (guest.on_partition, guest.wanted()) {
             (OnPartition::Fence, Goal::Active) => {
@@ -163,7 +166,9 @@ impl Site {
         let goal = guest.wanted();
         guest.leaving = None;
         let own = name.home == self.me();
-        if let Some(host) = self.room_for(name.machine, guest.hull.size()) {
+        let over = self.is_over(guest.agreement, turn);
+        let host = self.room_for(name.machine, guest.hull.size()).filter(|_| !over);
+        if let Some(host) = host {
             guest.lodging = self.lodging(host);
             guest.progress = guest.progress.displaced(turn.now);
             guest.progress.order(goal, turn.now);
@@ -188,6 +193,7 @@ impl Site {
             image: guest.image,
             slot: guest.lodging.slot,
             epoch: guest.progress.epoch,
+            kept: None,
         };
         self.insert_remains(guest.lodging.host, name, remains);
     }

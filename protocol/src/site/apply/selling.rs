@@ -37,7 +37,7 @@ impl Site {
         let size = hull.size();
         let profile = self.profile.get(&()).expect("a configured site has a tariff");
         let (price, reserve) = (selling.price(&profile.tariff, size), profile.reserve);
-        selling.allows(self.account(from), size, price.hourly)?;
+        selling.allows(self.account(from), (size, call.on_partition), price.hourly)?;
         let host = self.room_for(hull.machine, size).ok_or(Refusal::NoCapacity)?;
         if self.guests.len() + self.holds.len() >= GUESTS_MAX {
             return Err(Refusal::NoCapacity);
@@ -56,6 +56,7 @@ impl Site {
             price,
             until: turn.now + selling.term,
             notice: selling.notice,
+            retention: selling.retention,
         };
         let id = HoldId::from_uuid(turn.mint.uuid());
         let hold = Hold {
@@ -76,7 +77,8 @@ impl Site {
         if hull.home != from || !hull.is_sound() {
             return Err(Refusal::Malformed);
         }
-        if self.guests.get(&guest_name(from, hull.machine)).is_some() {
+        let name = guest_name(from, hull.machine);
+        if self.guests.get(&name).is_some() || self.has_kept_disks_of(name) {
             return Err(Refusal::Duplicate);
         }
         let Some(registered) = self.images.get(&call.image) else {
@@ -176,8 +178,11 @@ impl Site {
         let name = guest_name(from, machine);
         let current =
             self.guests.get(&name).is_some_and(|guest| guest.progress.epoch.home == epoch);
-        if current {
+        if current && (goal == Goal::Destroyed || !self.is_left_over(name, turn)) {
             self.order_guest(name, goal, turn);
+        }
+        if goal == Goal::Destroyed {
+            self.let_disks_go(|remains| remains.epoch.home == epoch, name);
         }
     }
 

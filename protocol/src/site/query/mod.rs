@@ -209,7 +209,14 @@ impl Site {
     /// Of how many machines something may be left on a host, although they were placed elsewhere.
     #[must_use]
     pub fn remains_on(&self, host: HostId) -> usize {
-        self.occupancy.on(host).map_or(0, |occupied| occupied.remains.len())
+        self.occupancy.on(host).map_or(0, |occupied| occupied.going.len())
+    }
+
+    /// Of how many machines disks are kept on a host, although their agreements have ended.
+    #[must_use]
+    pub fn kept_on(&self, host: HostId) -> usize {
+        let occupied = self.occupancy.on(host);
+        occupied.map_or(0, |occupied| occupied.remains.len() - occupied.going.len())
     }
 
     /// A machine that runs here.
@@ -264,7 +271,10 @@ impl Site {
                 image: remains.image,
                 files: None,
                 slot: remains.slot,
-                progress: Progress::remains(remains.epoch),
+                progress: match remains.kept {
+                    None => Progress::remains(remains.epoch),
+                    Some(_) => Progress::kept(remains.epoch),
+                },
             })
         });
         guests.chain(remains).collect()

@@ -10,6 +10,7 @@ use crate::machine::Goal;
 use crate::machine::guest::Progress;
 use crate::manifest::OnPartition;
 use crate::time::Timestamp;
+use crate::units::{Mebibytes, Size};
 
 /// Room kept for an offer that this site has made.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -69,8 +70,9 @@ impl Guest {
     }
 }
 
-/// What may still be on a host of a machine that was placed elsewhere when the host was out of
-/// reach. It ends, and its disks go, as soon as the host is back.
+/// What may still be on a host of a machine that has no place there any more: it was placed
+/// elsewhere when the host was out of reach, or its agreement has ended. Nothing of it runs on,
+/// and its disks go as soon as the host can do that and they are not to be kept.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Remains {
     /// What the guest saw.
@@ -81,6 +83,27 @@ pub struct Remains {
     pub slot: u32,
     /// Its last start there.
     pub epoch: Epoch,
+    /// For how long its disks are kept; none if they are to go.
+    pub kept: Option<Keeping>,
+}
+
+impl Remains {
+    /// What it takes of its host: its disks, while they are kept. A host from which something is
+    /// to go takes no machine before that, so there it need not be counted.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        let disk = if self.kept.is_some() { self.hull.size().disk } else { Mebibytes(0) };
+        Size { disk, ..Size::default() }
+    }
+}
+
+/// For how long disks are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Keeping {
+    /// Under which agreement, which has ended.
+    pub agreement: HoldId,
+    /// Until when, unless their home says before that they are to go.
+    pub until: Timestamp,
 }
 
 /// The name of a guest at home here, or of another site's.

@@ -8,6 +8,6 @@ mod peer;
 
 pub use agreement::{Agreement, Termination};
 pub use establishment::{Host, Invitation, Key, Node, Profile, Registered, Role, Tenant};
-pub use guest::{Guest, Hold, Lodging, Remains, guest_name};
+pub use guest::{Guest, Hold, Keeping, Lodging, Remains, guest_name};
 pub use machine::{Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage, Timer};
 pub use peer::{Contradiction, Owed, Peer, Refusals, Tallies, Tally};

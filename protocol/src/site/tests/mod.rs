@@ -12,6 +12,7 @@ mod membership;
 mod monitoring;
 mod peering;
 mod repair;
+mod retention;
 mod rows;
 mod scaling;
 mod streams;

@@ -130,6 +130,7 @@ fn terms(size: Size, hourly: u64) -> Terms {
         price: Price { currency: Currency::EUR, hourly: Micros(hourly) },
         until: Timestamp::from_millis(hourly),
         notice: Span::from_millis(hourly),
+        retention: Span::from_millis(hourly),
     }
 }
 
