@@ -103,7 +103,7 @@ impl World {
         };
         let none = self.chance.once_in(3);
         let amount = Micros(self.chance.between(10_000, 300_000));
-        match self.chance.below(8) {
+        match self.chance.below(11) {
             0 => Setting::SellsTo(!self.chance.once_in(3)),
             1 => Setting::BuysFrom(!self.chance.once_in(3)),
             2 | 3 => Setting::Credit((!none).then_some(amount)),
@@ -116,7 +116,8 @@ impl World {
                 let (memory, disk) = (Mebibytes(512), Mebibytes(1_024));
                 Setting::Largest((!none).then_some(Size { vcpus, memory, disk }))
             }
-            6 => Setting::PriceFactor(factor(self)),
+            // Only a price that rises while an agreement stands is declined at its renewal.
+            6..=9 => Setting::PriceFactor(factor(self)),
             _ if none => Setting::Preference(factor(self)),
             _ => Setting::PriceMax(Some(Micros(amount.0 / 4))),
         }

@@ -7,16 +7,18 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use federation::PeerState;
+use data_encoding::HEXLOWER;
+use federation::{NodeState, PeerState};
 use protocol::ids::SiteId;
 use protocol::market::Advert;
 use protocol::names::{Label, Malformed};
 use protocol::peering::Setting;
 use protocol::peering::monitor::MachineView;
 use protocol::site::command::{OperatorAsk, PeerEntry};
-use protocol::site::state::Peer;
+use protocol::site::state::{Agreement, Peer, Refusals, Tallies};
 use protocol::site::{Refusal, Site};
 use protocol::time::Timestamp;
+use protocol::units::Micros;
 use serde::Deserialize;
 
 use super::error::{Code, Error};
@@ -215,15 +217,44 @@ fn add_row(view: &mut shapes::Peer, site: &Site, id: SiteId, row: &Peer) {
     view.account =
         shapes::Account { machines: account.machines, hourly: account.hourly.to_string() };
     view.machines_there = site.placed_at(id);
+    let is_sold = |row: &Agreement| row.terms.home == id;
+    view.sold = dealings(site.standing_with(id).map(|(_, row)| row).filter(|row| is_sold(row)));
+    view.bought = dealings(site.standing_with(id).map(|(_, row)| row).filter(|row| !is_sold(row)));
+    view.refusals = refusals(&row.refusals);
+    view.session_ended = row.ended.map(Into::into);
     view.owed = site.owed(id);
     if view.addresses.is_empty() {
         view.addresses.clone_from(&row.addresses);
     }
 }
 
+fn dealings<'a>(agreements: impl Iterator<Item = &'a Agreement>) -> shapes::Dealings {
+    let (mut sum, mut view) = (Micros(0), shapes::Dealings::default());
+    for row in agreements {
+        view.agreements += 1;
+        view.ending += usize::from(row.termination.is_some());
+        view.next_end = view.next_end.into_iter().chain([row.end().into()]).min();
+        sum = Micros(sum.0.saturating_add(row.terms.price.hourly.0));
+    }
+    view.hourly = sum.to_string();
+    view
+}
+
+fn refusals(rows: &Refusals) -> Vec<shapes::Refused> {
+    let of = |by_us, tallies: &Tallies| -> Vec<shapes::Refused> {
+        let refused = tallies.iter().map(|(reason, tally)| shapes::Refused {
+            by_us,
+            reason: reason.to_string(),
+            count: tally.count,
+            last: tally.last.into(),
+        });
+        refused.collect()
+    };
+    [of(true, &rows.given), of(false, &rows.met)].concat()
+}
+
 fn state_view(state: &PeerState) -> shapes::Peer {
     let counters = state.counters;
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     shapes::Peer {
         id: state.site.map(|id| id.to_string()),
         addresses: state.addresses.clone(),
@@ -231,6 +262,8 @@ fn state_view(state: &PeerState) -> shapes::Peer {
         round_trip_us: state.rtt.map(micros),
         incarnation: state.incarnation,
         last_failure: state.last_failure.clone(),
+        is_shunned: state.is_shunned,
+        nodes: state.nodes.iter().map(node_view).collect(),
         counters: shapes::Counters {
             greeted: counters.greeted,
             refused: counters.refused,
@@ -242,8 +275,27 @@ fn state_view(state: &PeerState) -> shapes::Peer {
             busy: counters.busy,
             adverts: counters.adverts,
             adverts_rejected: counters.adverts_rejected,
+            adverts_ignored: counters.adverts_ignored,
+            limited: counters.limited,
+            searches: counters.searches,
+            misled: counters.misled,
             streams_in: counters.streams_in,
         },
         ..shapes::Peer::default()
     }
+}
+
+fn node_view(node: &NodeState) -> shapes::Node {
+    shapes::Node {
+        key: HEXLOWER.encode(node.node.as_bytes()),
+        addresses: node.addresses.clone(),
+        connected_since: node.connected_since.into(),
+        round_trip_us: node.rtt.map(micros),
+        score: node.score,
+        is_graylisted: node.is_graylisted,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! `reservoir peer`
 
 use axum::http::Method;
-use protocol::peering::{Setting, Standing};
+use protocol::peering::{Setting, Standing, setting};
 
 use super::arguments::{AddPeer, Peer};
 use super::client::Client;
@@ -27,7 +27,20 @@ pub(super) async fn run(verb: Peer, client: &Client, output: &mut Output<'_>) ->
             let taken: Taken = client.ask(Method::POST, "/v1/peers", Some(&new)).await?;
             output.say(&taken, |_| format!("{} is a peer\n", new.name))
         }
-        Peer::Policy { peer, settings } => {
+        Peer::Policy { peer, settings, file } => {
+            let mut settings = settings;
+            if let Some(file) = file {
+                let given = file.display().to_string();
+                let text = std::fs::read_to_string(&file);
+                let text = text.map_err(|source| Error::File { path: file, source })?;
+                let read = read(&text).map_err(|fault| Error::Argument {
+                    what: "the policy in",
+                    given,
+                    source: Box::new(fault),
+                })?;
+                // What the command line says comes last, and counts.
+                settings = [read, settings].concat();
+            }
             let peer = one(peer).await?;
             let path = format!("{}/policy", path(&peer));
             let asked = written(&settings);
@@ -65,6 +78,12 @@ pub(super) async fn run(verb: Peer, client: &Client, output: &mut Output<'_>) ->
             })
         }
     }
+}
+
+/// The settings of a file: one on a line, remarks left out.
+pub(super) fn read(text: &str) -> Result<Vec<Setting>, setting::Malformed> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim());
+    lines.filter(|line| !line.is_empty()).map(str::parse).collect()
 }
 
 fn path(peer: &shapes::Peer) -> String {
@@ -148,6 +167,8 @@ pub(super) fn shown(peer: &shapes::Peer, now: Moment) -> String {
         ("last failure", peer.last_failure.clone().unwrap_or_default()),
         ("its machines here", format!("{}, {}/h in all", account.machines, account.hourly)),
         ("our machines there", peer.machines_there.to_string()),
+        ("session ended", peer.session_ended.map(|at| since(now, at)).unwrap_or_default()),
+        ("shunned", if peer.is_shunned { "yes, it sends too much" } else { "no" }.to_owned()),
         ("messages owed", peer.owed.to_string()),
         ("advertises", advert.map(|it| it.free.to_string()).unwrap_or_default()),
         ("largest machine", advert.map(|it| it.largest.to_string()).unwrap_or_default()),
@@ -156,12 +177,63 @@ pub(super) fn shown(peer: &shapes::Peer, now: Moment) -> String {
     text.push('\n');
     text.push_str(&policy(peer));
     text.push('\n');
+    text.push_str(&dealings(peer));
+    text.push('\n');
+    text.push_str(&nodes(peer, now));
+    text.push('\n');
     text.push_str(&behaviour(peer));
+    if !peer.refusals.is_empty() {
+        text.push('\n');
+        text.push_str(&refusals(peer));
+    }
     if !peer.contradictions.is_empty() {
         text.push('\n');
         text.push_str(&contradictions(peer));
     }
     text
+}
+
+/// What stands between this site and a peer.
+fn dealings(peer: &shapes::Peer) -> String {
+    let row = |way: &str, dealings: &shapes::Dealings| {
+        vec![
+            way.to_owned(),
+            dealings.agreements.to_string(),
+            dealings.hourly.clone(),
+            dealings.ending.to_string(),
+            dealings.next_end.map(|at| at.to_string()).unwrap_or_default(),
+        ]
+    };
+    let rows = [row("sell", &peer.sold), row("buy", &peer.bought)];
+    table(&["WE", "AGREEMENTS", "HOURLY", "ENDING", "NEXT END"], rows)
+}
+
+/// The nodes of a peer that are connected.
+fn nodes(peer: &shapes::Peer, now: Moment) -> String {
+    table(
+        &["NODE", "CONNECTED", "ROUND TRIP", "SCORE", "ADDRESSES"],
+        peer.nodes.iter().map(|node| {
+            let unread = if node.is_graylisted { " (unread)" } else { "" };
+            vec![
+                node.key.chars().take(12).collect(),
+                age(now, node.connected_since),
+                node.round_trip_us.map(|us| format!("{us} us")).unwrap_or_default(),
+                format!("{}{unread}", node.score),
+                node.addresses.join(", "),
+            ]
+        }),
+    )
+}
+
+/// What the two have refused each other.
+fn refusals(peer: &shapes::Peer) -> String {
+    table(
+        &["REFUSED BY", "TIMES", "LAST", "REASON"],
+        peer.refusals.iter().map(|it| {
+            let by = if it.by_us { "us" } else { "them" };
+            vec![by.to_owned(), it.count.to_string(), it.last.to_string(), it.reason.clone()]
+        }),
+    )
 }
 
 /// Where a peer has said two things under one number.
@@ -218,13 +290,16 @@ fn behaviour(peer: &shapes::Peer) -> String {
         (
             "requests",
             format!(
-                "{} in, {} out, {} put off",
-                counters.asks_in, counters.asks_out, counters.busy
+                "{} in, {} out, {} put off, {} beyond the rate",
+                counters.asks_in, counters.asks_out, counters.busy, counters.limited
             ),
         ),
         (
             "adverts",
-            format!("{} passed on, {} refused", counters.adverts, counters.adverts_rejected),
+            format!(
+                "{} passed on, {} refused, {} of no use",
+                counters.adverts, counters.adverts_rejected, counters.adverts_ignored
+            ),
         ),
         (
             "faults",
@@ -232,6 +307,10 @@ fn behaviour(peer: &shapes::Peer) -> String {
                 "{} refused, {} oversize, {} malformed, {} foul",
                 counters.refused, counters.oversize, counters.malformed, counters.foul
             ),
+        ),
+        (
+            "looked for",
+            format!("{} times, {} times where it was not", counters.searches, counters.misled),
         ),
     ])
 }

@@ -33,6 +33,51 @@ pub struct Account {
     pub hourly: String,
 }
 
+/// The agreements that stand with a peer, in one direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dealings {
+    /// How many there are.
+    pub agreements: usize,
+    /// What they cost for one hour, in all.
+    pub hourly: String,
+    /// When the first of them ends unless it is renewed; none if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_end: Option<Moment>,
+    /// How many of them somebody has terminated, or will not renew.
+    pub ending: usize,
+}
+
+/// A reason for which one of two sites has refused the other something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Whether this site has refused; otherwise the peer has, by its word or its silence.
+    pub by_us: bool,
+    /// The reason, as the one that was refused reads it.
+    pub reason: String,
+    /// How often, since it is a peer.
+    pub count: u64,
+    /// When last.
+    pub last: Moment,
+}
+
+/// A node of a peer that is connected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its key.
+    pub key: String,
+    /// The other ends of its connections.
+    pub addresses: Vec<String>,
+    /// Since when it is connected.
+    pub connected_since: Moment,
+    /// The round trip in microseconds, if it has been measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
+    /// What its adverts have cost it, in points: zero if nothing, else less.
+    pub score: i32,
+    /// Whether its adverts are dropped unread, the score being so low.
+    pub is_graylisted: bool,
+}
+
 /// A peer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
@@ -54,6 +99,25 @@ pub struct Peer {
     /// How many machines of this site are there.
     #[serde(default)]
     pub machines_there: usize,
+    /// What this site sells it.
+    #[serde(default)]
+    pub sold: Dealings,
+    /// What this site buys there.
+    #[serde(default)]
+    pub bought: Dealings,
+    /// What the two have refused each other, by reason: first what this site has.
+    #[serde(default)]
+    pub refusals: Vec<Refused>,
+    /// Since when it cannot run machines of this site any more, having been out of reach for longer
+    /// than its lease; none while it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_ended: Option<Moment>,
+    /// Whether it has sent so much too much that no connection to it is kept for a while.
+    #[serde(default)]
+    pub is_shunned: bool,
+    /// Its nodes that are connected.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// How many messages are owed to it.
     pub owed: usize,
     /// Its addresses: where it is connected, or where it is looked for.
@@ -164,6 +228,18 @@ pub struct Counters {
     pub adverts: u64,
     /// Those of them that were refused.
     pub adverts_rejected: u64,
+    /// Those of them that were of no use.
+    #[serde(default)]
+    pub adverts_ignored: u64,
+    /// Requests and adverts of the peer that were too many in too short a time.
+    #[serde(default)]
+    pub limited: u64,
+    /// Times that other sites were asked where it is.
+    #[serde(default)]
+    pub searches: u64,
+    /// Attempts to reach it where another site said it was, in vain.
+    #[serde(default)]
+    pub misled: u64,
     /// Consoles that the peer opened.
     pub streams_in: u64,
 }

@@ -1,5 +1,7 @@
 //! What is said of peers, and of what is agreed with them.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use protocol::peering::Setting;
 
@@ -22,8 +24,11 @@ pub enum Peer {
         /// Its name or id.
         peer: String,
         /// What is to be changed, such as credit=5.00.
-        #[arg(value_name = "NAME=VALUE", required = true)]
+        #[arg(value_name = "NAME=VALUE", required_unless_present = "file")]
         settings: Vec<Setting>,
+        /// A file of such changes, one on a line; what stands behind a '#' is a remark.
+        #[arg(long)]
+        file: Option<PathBuf>,
     },
     /// Show what it shows of itself, and of this site's machines there.
     Monitor {

@@ -255,7 +255,7 @@ fn hosts_are_shown_with_what_stands_in_their_way() {
         HOST     NODE  STATE                             CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
         alpha-1  1     well                              4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000001
         alpha-2  1     libvirtd does not answer          4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000002
-        alpha-3  1     drained                           4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000003
+        alpha-3  1     drained, disks of 1 kept          4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000003
         alpha-4  1     lost 1m ago, 2 to be ended on it  4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    000000000004
     "#]].assert_eq(&host::listed(&shown, ago(0)));
 }
@@ -404,6 +404,7 @@ fn the_command_line_is_sound_and_takes_what_it_promises() {
         "reservoir key add k --tenant t --operator",
         "reservoir peer add ID --name n --address /a --address /b credit=5.00 sells-to=no",
         "reservoir peer policy n price-factor=1.2 term=7d",
+        "reservoir peer policy n --file f",
         "reservoir peer drain n",
         "reservoir peer monitor n",
         "reservoir peer rm n --drain",

@@ -20,6 +20,40 @@ pub(super) fn beta() -> peers::Peer {
         policy: settings.map(Setting::written).map(|(name, it)| (name.to_owned(), it)).into(),
         account: peers::Account { machines: 2, hourly: "0.020000".to_owned() },
         machines_there: 1,
+        sold: peers::Dealings {
+            agreements: 2,
+            hourly: "0.020000".to_owned(),
+            next_end: Some(ago(0)),
+            ending: 1,
+        },
+        bought: peers::Dealings {
+            agreements: 1,
+            hourly: "0.010625".to_owned(),
+            next_end: Some(ago(5)),
+            ending: 0,
+        },
+        refusals: vec![
+            peers::Refused {
+                by_us: true,
+                reason: "it would exceed the credit that that site gives this one".to_owned(),
+                count: 12,
+                last: ago(65),
+            },
+            peers::Refused {
+                by_us: false,
+                reason: "no answer in time".to_owned(),
+                count: 1,
+                last: ago(9),
+            },
+        ],
+        nodes: vec![peers::Node {
+            key: "ef".repeat(32),
+            addresses: vec!["/ip4/192.0.2.2/tcp/7401".to_owned()],
+            connected_since: ago(7_300),
+            round_trip_us: Some(1_250),
+            score: -90,
+            is_graylisted: true,
+        }],
         addresses: vec!["/ip4/192.0.2.2/tcp/7401".to_owned()],
         connected_since: Some(ago(7_300)),
         round_trip_us: Some(1_250),
@@ -46,6 +80,8 @@ fn a_peer_is_shown_with_its_policy_and_what_it_has() {
         last failure        -
         its machines here   2, 0.020000/h in all
         our machines there  1
+        session ended       -
+        shunned             no
         messages owed       0
         advertises          4 vCPU, 2 GiB, 10 GiB disk
         largest machine     4 vCPU, 2 GiB, 10 GiB disk
@@ -58,18 +94,41 @@ fn a_peer_is_shown_with_its_policy_and_what_it_has() {
         machines-max  none
         term          30d
         notice        10m
+        retention     7d
+        sells-hold    yes
         buys-from     no
         price-max     none
         preference    1.000
 
-        requests  0 in, 0 out, 0 put off
-        adverts   0 passed on, 0 refused
-        faults    0 refused, 0 oversize, 0 malformed, 0 foul
+        WE    AGREEMENTS  HOURLY    ENDING  NEXT END
+        sell  2           0.020000  1       2026-11-22 07:30:12Z
+        buy   1           0.010625  0       2026-11-22 07:30:07Z
+
+        NODE          CONNECTED  ROUND TRIP  SCORE         ADDRESSES
+        efefefefefef  2h         1250 us     -90 (unread)  /ip4/192.0.2.2/tcp/7401
+
+        requests    0 in, 0 out, 0 put off, 0 beyond the rate
+        adverts     0 passed on, 0 refused, 0 of no use
+        faults      0 refused, 0 oversize, 0 malformed, 0 foul
+        looked for  0 times, 0 times where it was not
+
+        REFUSED BY  TIMES  LAST                  REASON
+        us          12     2026-11-22 07:29:07Z  it would exceed the credit that that site gives this one
+        them        1      2026-11-22 07:30:03Z  no answer in time
 
         SAID TWO  NUMBER  AT                    FIRST             SECOND
         messages  7       2026-11-22 07:30:03Z  abababababababab  cdcdcdcdcdcdcdcd
     "#]]
     .assert_eq(&peer::shown(&beta(), ago(0)));
+}
+
+#[test]
+fn the_example_of_a_policy_is_the_default_and_names_every_setting() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/peer.policy");
+    let settings = peer::read(&std::fs::read_to_string(example).unwrap()).unwrap();
+    assert_eq!(settings, Policy::OPEN.settings());
+    let fault = peer::read("credit=5.00 # an hour\ncolour=red").unwrap_err();
+    assert!(fault.to_string().contains("there is no setting 'colour'"), "{fault}");
 }
 
 #[test]
@@ -156,18 +215,19 @@ fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
         0000000000aa  home      beta  shop/web-1    0.010625 EUR/h  2026-11-22 07:30:12Z  renewal proposed
         0000000000aa  provider  beta  0000000000bb  0.010625 EUR/h  2026-11-22 07:30:12Z  ends 2026-11-22 07:30:07Z
 
-        id        019aaa00-0000-7000-8000-0000000000aa
-        we are    home
-        peer      beta (abababababababababababababababababababababababababababababababab)
-        machine   019aaa00-0000-7000-8000-0000000000bb
-        name      shop/web-1
-        size      1 vCPU, 128 MiB, 64 MiB disk
-        price     0.010625 EUR/h
-        since     2026-11-21 07:30:12Z (1d ago)
-        until     2026-11-22 07:30:12Z
-        notice    600 s
-        state     renewal proposed
-        proposed  0.012000 EUR/h until 2026-11-22 07:30:12Z
+        id          019aaa00-0000-7000-8000-0000000000aa
+        we are      home
+        peer        beta (abababababababababababababababababababababababababababababababab)
+        machine     019aaa00-0000-7000-8000-0000000000bb
+        name        shop/web-1
+        size        1 vCPU, 128 MiB, 64 MiB disk
+        price       0.010625 EUR/h
+        since       2026-11-21 07:30:12Z (1d ago)
+        until       2026-11-22 07:30:12Z
+        notice      600 s
+        disks kept  604800 s after its end
+        state       renewal proposed
+        proposed    0.012000 EUR/h until 2026-11-22 07:30:12Z
 
         SIGNED BY THEM  NUMBER  ISSUED                DIGEST
         offer           3       2026-11-21 07:30:12Z  efefefefefefefef
@@ -183,6 +243,7 @@ fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
         since       2026-11-21 07:30:12Z (1d ago)
         until       2026-11-22 07:30:12Z
         notice      600 s
+        disks kept  604800 s after its end
         state       ends 2026-11-22 07:30:07Z
         terminated  by them: an operator has ended the agreement
 

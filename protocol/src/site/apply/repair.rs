@@ -71,8 +71,8 @@ impl Site {
     }
 
     /// Forgets a host that will not come back. The operator's word stands for the end of whatever
-    /// was left on it, also of guests that are to be destroyed and that only the host itself could
-    /// say are gone.
+    /// was left on it, also of guests that are to be destroyed or whose agreements are over, and that
+    /// only the host itself could say are gone.
     pub(super) fn forget_host(
         &mut self,
         host: HostId,
@@ -80,7 +80,8 @@ impl Site {
     ) -> Result<Outcome, Refusal> {
         let Some(row) = self.hosts.get(&host) else { return Ok(Outcome::Done) };
         let is_wanted = |name: &&MachineName| {
-            self.guests.get(name).is_some_and(|guest| guest.wanted() != Goal::Destroyed)
+            let goal = self.guests.get(name).map(Guest::wanted);
+            goal.is_some_and(|goal| goal != Goal::Destroyed) && !self.is_left_over(**name, turn)
         };
         let left = self.guests_on(host);
         let guests = left.iter().filter(is_wanted).count();
@@ -133,9 +134,10 @@ impl Site {
         }
     }
 
-    /// Takes a guest that is to be destroyed for gone.
+    /// Takes a guest that is not wanted any more for gone.
     fn give_up(&mut self, name: MachineName, turn: &mut Turn) {
         if let Some(guest) = self.guests.get_mut(&name) {
+            guest.progress.order(Goal::Destroyed, turn.now);
             let epoch = guest.progress.epoch;
             guest.progress.observe(epoch, &Seen::Released, turn.now);
         }
@@ -149,6 +151,7 @@ impl Site {
             && matches!(guest.wanted(), Goal::Active | Goal::Defined);
         if guest.leaving.is_some()
             || !movable
+            || self.is_left_over(name, turn)
             || self.room_for(name.machine, guest.hull.size()).is_none()
         {
             return;

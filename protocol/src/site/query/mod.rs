@@ -236,6 +236,13 @@ impl Site {
         !self.holds.is_empty() || !self.calls.is_empty()
     }
 
+    /// The agreements that stand with a peer: as its provider, or as its home.
+    pub fn standing_with(&self, peer: SiteId) -> impl Iterator<Item = (&HoldId, &Agreement)> {
+        self.agreements.iter().filter(move |(_, row)| {
+            row.ended.is_none() && (row.terms.home == peer || row.terms.provider == peer)
+        })
+    }
+
     /// All agreements, as buyer and as seller.
     pub fn agreements(&self) -> impl Iterator<Item = (&HoldId, &Agreement)> {
         self.agreements.iter()

@@ -126,6 +126,22 @@ fn a_paused_guest_and_one_on_a_lost_host_are_stopped_without_their_homes_lease()
 }
 
 #[test]
+fn a_dead_host_can_be_forgotten_with_a_held_guest_whose_agreement_is_over() {
+    let mut world = World::new(&[0, 1]);
+    let machine = world.define_as(ALPHA, "one", size(1), OnPartition::Hold);
+    world.update(ALPHA, machine, Verb::Activate);
+    world.settle();
+    world.apply(BETA, Command::HostEnded { host: host(1) });
+    let forget = OperatorAsk::ForgetHost { host: host(1) };
+    let refused = Outcome::Refused(Refusal::HostInUse { host: host(1), guests: 1 });
+    assert_eq!(world.operator(BETA, forget.clone()), refused);
+    let until = world.agreement(BETA).1.terms.until;
+    world.pass(until.since(world.now));
+    assert_eq!(world.operator(BETA, forget), Outcome::Done);
+    assert!(world.agreement(BETA).1.ended.is_some());
+}
+
+#[test]
 fn a_retention_is_what_was_agreed_on() {
     let mut world = World::new(&[0, 1, 1]);
     let day = Span::from_secs(86_400);
