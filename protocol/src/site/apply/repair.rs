@@ -81,7 +81,7 @@ impl Site {
         let Some(row) = self.hosts.get(&host) else { return Ok(Outcome::Done) };
         let is_wanted = |name: &&MachineName| {
             let goal = self.guests.get(name).map(Guest::wanted);
-            goal.is_some_and(|goal| goal != Goal::Destroyed) && !self.is_left_over(**name, turn)
+            goal.is_some_and(|goal| goal != Goal::Destroyed) && !self.has_no_more_time(**name, turn)
         };
         let left = self.guests_on(host);
         let guests = left.iter().filter(is_wanted).count();
@@ -118,7 +118,12 @@ impl Site {
             return self.keep_if_stopped(name, turn);
         }
         let Some(guest) = self.guests.get(&name) else { return };
-        match (guest.on_partition, guest.wanted()) {
+        let goal = match guest.wanted() {
+            // It was to start elsewhere; now it is only to be gone.
+            Goal::Defined if self.has_no_more_time(name, turn) => Goal::Active,
+            goal => goal,
+        };
+        match (guest.on_partition, goal) {
             (OnPartition::Fence, Goal::Active) => {
                 if let Some(guest) = self.remove_guest(name) {
                     self.leave_behind(name, &guest);

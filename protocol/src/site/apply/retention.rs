@@ -36,8 +36,20 @@ impl Site {
         })
     }
 
-    /// Has a guest stopped whose agreement is over.
+    /// Whether a guest's agreement is over, wherever the guest is on its way to.
+    pub(super) fn has_no_more_time(&self, name: MachineName, turn: &Turn) -> bool {
+        self.guests.get(&name).is_some_and(|guest| self.is_over(guest.agreement, turn))
+    }
+
+    /// Has a guest stopped whose agreement is over. One that is being moved off its host is gone
+    /// when that is done, and starts nowhere else.
     pub(super) fn stop_for_good(&mut self, name: MachineName, turn: &mut Turn) {
+        if let Some(guest) = self.guests.get_mut(&name)
+            && guest.leaving.is_some()
+        {
+            guest.leaving = Some(Goal::Defined);
+            return;
+        }
         if !self.is_left_over(name, turn) {
             return;
         }

@@ -178,7 +178,7 @@ impl Site {
         let name = guest_name(from, machine);
         let current =
             self.guests.get(&name).is_some_and(|guest| guest.progress.epoch.home == epoch);
-        if current && (goal == Goal::Destroyed || !self.is_left_over(name, turn)) {
+        if current && (goal == Goal::Destroyed || !self.has_no_more_time(name, turn)) {
             self.order_guest(name, goal, turn);
         }
         if goal == Goal::Destroyed {

@@ -126,6 +126,28 @@ fn a_paused_guest_and_one_on_a_lost_host_are_stopped_without_their_homes_lease()
 }
 
 #[test]
+fn a_guest_on_its_way_to_another_host_is_gone_if_its_time_is_over_before() {
+    for lost in [false, true] {
+        let (mut world, machine) = running();
+        world.describe(BETA, host(2), size(1), "");
+        world.operator(BETA, OperatorAsk::DrainHost { host: host(1) });
+        world.cut.insert((ALPHA, BETA));
+        let until = world.agreement(BETA).1.terms.until;
+        world.pass(until.since(world.now));
+        let epoch = world.machine(ALPHA, machine).epoch;
+        let goal = crate::machine::Goal::Active;
+        world.smuggle(ALPHA, BETA, Message::Order { machine, epoch, goal });
+        if lost {
+            world.gone.insert((BETA, host(1)));
+            world.apply(BETA, Command::HostEnded { host: host(1) });
+        }
+        while world.work(BETA) {}
+        assert_eq!(world.parties[BETA].site.guests().count(), 0, "lost: {lost}");
+        assert!(world.agreement(BETA).1.ended.is_some(), "lost: {lost}");
+    }
+}
+
+#[test]
 fn a_dead_host_can_be_forgotten_with_a_held_guest_whose_agreement_is_over() {
     let mut world = World::new(&[0, 1]);
     let machine = world.define_as(ALPHA, "one", size(1), OnPartition::Hold);
