@@ -22,6 +22,7 @@ use protocol::site::command::{
 };
 use protocol::site::state::Mode;
 use protocol::site::{Command, MTU, Outcome, Site, Stamped};
+use protocol::sla::{Catalogue, Class};
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 use uuid::Uuid;
@@ -87,6 +88,7 @@ fn loaded(hosts: u32) -> Site {
         vcpu_hour: amount,
         memory_gib_hour: amount,
         disk_gib_hour: amount,
+        classes: Catalogue::NONE,
     };
     let peer = PeerEntry {
         site: site(2),
@@ -198,6 +200,7 @@ fn called() -> Verified<Message> {
         hull: Hull::new(site(2), machine, size(1), image().boot(), MTU),
         image: image().id(),
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
     };
     let statement = Statement {
         issuer: site(2),

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod ids;
 pub mod names;
 pub mod rows;
+pub mod sla;
 pub mod time;
 pub mod units;
 

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::sla::{Catalogue, Class};
+
 /// An amount of memory or disk in mebibytes (2^20 bytes).
 #[derive(
     Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
@@ -274,25 +276,35 @@ pub struct Tariff {
     pub memory_gib_hour: Micros,
     /// One GiB of disk for one hour.
     pub disk_gib_hour: Micros,
+    /// By how much what is promised of a machine makes it dearer.
+    pub classes: Catalogue,
 }
 
 impl Tariff {
-    /// What `size` costs for one hour: exact, then rounded once, half to even.
+    /// What `size` costs for one hour without a promise: exact, then rounded once, half to even.
     #[must_use]
     pub fn hourly(&self, size: Size) -> Micros {
-        self.hourly_for(size, Permille::ONE)
+        self.hourly_for(size, [Permille::ONE; 2])
     }
 
-    /// What `size` costs for one hour to a buyer who pays `factor` of the tariff: exact, then
-    /// rounded once, half to even.
+    /// What `size` costs for one hour in the cheapest class that promises no less than `least`, and
+    /// which that is; none if nothing so good is sold.
     #[must_use]
-    pub fn hourly_for(&self, size: Size, factor: Permille) -> Micros {
+    pub fn hourly_in(&self, size: Size, least: Class) -> Option<(Class, Micros)> {
+        let (class, factor) = self.classes.cheapest(least)?;
+        Some((class, self.hourly_for(size, [factor, Permille::ONE])))
+    }
+
+    /// What `size` costs for one hour, times these factors: exact, then rounded once, half to even.
+    #[must_use]
+    pub fn hourly_for(&self, size: Size, factors: [Permille; 2]) -> Micros {
         let of = |amount: u64, price: Micros| u128::from(amount) * u128::from(price.0);
         let exact = (of(size.vcpus.into(), self.vcpu_hour) * 1024)
             .saturating_add(of(size.memory.0, self.memory_gib_hour))
             .saturating_add(of(size.disk.0, self.disk_gib_hour))
-            .saturating_mul(factor.0.into());
-        Micros(u64::try_from(half_even(exact, 1024 * 1_000)).unwrap_or(u64::MAX))
+            .saturating_mul(factors[0].0.into())
+            .saturating_mul(factors[1].0.into());
+        Micros(u64::try_from(half_even(exact, 1024 * 1_000_000)).unwrap_or(u64::MAX))
     }
 }
 

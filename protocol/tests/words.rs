@@ -6,6 +6,7 @@ use protocol::hull::{Boot, Hull, Mac, Port, libvirt_uuid};
 use protocol::ids::{BlobId, MachineId, Mint, SiteId};
 use protocol::images::{Blob, Format, Image};
 use protocol::names::Label;
+use protocol::sla::Catalogue;
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, MalformedSize, Mebibytes, Micros, Permille, Size, Tariff};
 use uuid::Uuid;
@@ -59,6 +60,7 @@ fn tariff(vcpu: u64, memory: u64, disk: u64) -> Tariff {
         vcpu_hour: Micros(vcpu),
         memory_gib_hour: Micros(memory),
         disk_gib_hour: Micros(disk),
+        classes: Catalogue::NONE,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! This is the only place that knows how the program is called.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +38,7 @@ struct File<'a> {
     api: Api,
     bus: Bus,
     prices: Prices<'a>,
+    sla: &'a BTreeMap<String, String>,
     host: Host<'a>,
     network: Network,
     lease: Lease,
@@ -100,7 +102,7 @@ struct Peer<'a> {
 
 /// The text of a node's configuration. `ids` are the sites' ids, in the plan's order.
 pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Result<String> {
-    let SitePlan { name, nodes, vcpus, memory, disk, prices, peers } = &plan.sites[place.site];
+    let SitePlan { name, nodes, vcpus, memory, disk, prices, sla, peers } = &plan.sites[place.site];
     let (number, own) = (place.number, address(place.number));
     let places = plan.places();
     let peer = |other: usize| Peer {
@@ -134,6 +136,7 @@ pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Resul
             memory_gib_hour: &prices.memory_gib_hour,
             disk_gib_hour: &prices.disk_gib_hour,
         },
+        sla,
         host: Host {
             name: &place.name,
             libvirt: "qemu:///system?socket=/run/libvirt/libvirt-sock",

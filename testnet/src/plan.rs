@@ -1,6 +1,6 @@
 //! What a testnet consists of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -43,6 +43,9 @@ pub struct SitePlan {
     pub disk: String,
     /// What it charges.
     pub prices: Prices,
+    /// The classes of service that it sells, each with its factor on the prices.
+    #[serde(default)]
+    pub sla: BTreeMap<String, String>,
     /// The sites it trades with, by name.
     pub peers: Vec<String>,
 }
@@ -78,26 +81,32 @@ pub struct Prices {
 
 impl Plan {
     /// Three sites that all trade with each other. The first has room for two small machines,
-    /// so a larger service needs the others; the second is cheaper than the third.
+    /// so a larger service needs the others; the second is cheaper than the third, which promises
+    /// more.
     #[must_use]
     pub fn three(reservoir: Option<PathBuf>) -> Self {
-        let site = |name: &str, vcpus, vcpu_hour: &str, peers: [&str; 2]| SitePlan {
-            name: name.to_owned(),
-            nodes: 1,
-            vcpus,
-            memory: "768MiB".to_owned(),
-            disk: "20GiB".to_owned(),
-            prices: Prices {
-                vcpu_hour: vcpu_hour.to_owned(),
-                memory_gib_hour: "0.005000".to_owned(),
-                disk_gib_hour: "0.000100".to_owned(),
-            },
-            peers: peers.map(str::to_owned).to_vec(),
-        };
+        let site =
+            |name: &str, vcpus, vcpu_hour: &str, gold: Option<&str>, peers: [&str; 2]| SitePlan {
+                name: name.to_owned(),
+                nodes: 1,
+                vcpus,
+                memory: "768MiB".to_owned(),
+                disk: "20GiB".to_owned(),
+                prices: Prices {
+                    vcpu_hour: vcpu_hour.to_owned(),
+                    memory_gib_hour: "0.005000".to_owned(),
+                    disk_gib_hour: "0.000100".to_owned(),
+                },
+                sla: gold
+                    .map(|factor| ("gold".to_owned(), factor.to_owned()))
+                    .into_iter()
+                    .collect(),
+                peers: peers.map(str::to_owned).to_vec(),
+            };
         let sites = vec![
-            site("alpha", 2, "0.010000", ["beta", "gamma"]),
-            site("beta", 2, "0.012000", ["alpha", "gamma"]),
-            site("gamma", 4, "0.014000", ["alpha", "beta"]),
+            site("alpha", 2, "0.010000", None, ["beta", "gamma"]),
+            site("beta", 2, "0.012000", None, ["alpha", "gamma"]),
+            site("gamma", 4, "0.014000", Some("1.500"), ["alpha", "beta"]),
         ];
         Self { reservoir, sites }
     }

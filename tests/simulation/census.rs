@@ -53,6 +53,8 @@ census! {
     reserved,
     /// Calls refused for the size or the number of the buyer's machines.
     bounded,
+    /// Calls refused because the seller promises too little.
+    class_not_sold,
     /// Calls refused because the seller does not sell to the buyer.
     not_served,
     /// Peers that were removed.

@@ -211,7 +211,12 @@ impl World {
             if candidates.is_empty() && !sought.peers.is_empty() && is_young {
                 continue;
             }
-            let drawn = draw(&candidates, sought.size, sought.first_round, self.chance.mint());
+            let drawn = draw(
+                &candidates,
+                (sought.size, sought.class),
+                sought.first_round,
+                self.chance.mint(),
+            );
             self.members[member].desk.sought.insert(sought.machine, now);
             let (machine, last) = (sought.machine, drawn.last);
             // Every pair of sites has a round trip of its own, the same at each look.
@@ -272,6 +277,7 @@ impl World {
                     census.refusals += 1;
                     census.over_credit += u64::from(*reason == Reason::OverCredit);
                     census.reserved += u64::from(*reason == Reason::Reserved);
+                    census.class_not_sold += u64::from(*reason == Reason::ClassNotSold);
                     census.not_served += u64::from(*reason == Reason::NotServed);
                     let bounded = matches!(reason, Reason::TooLarge | Reason::TooMany);
                     census.bounded += u64::from(bounded);

@@ -8,8 +8,9 @@ use protocol::membership::Standing;
 use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Stamped};
+use protocol::sla::Catalogue;
 use protocol::time::Span;
-use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
+use protocol::units::{Currency, Mebibytes, Micros, Permille, Size, Tariff};
 
 use crate::host::Host;
 use crate::leases::Clock;
@@ -106,11 +107,17 @@ impl World {
                 ],
             })
             .collect();
+        let mut factor = || {
+            let dearer = u32::try_from(self.chance.between(1_000, 2_000)).ok();
+            dearer.filter(|_| self.chance.once_in(2)).and_then(Permille::new)
+        };
+        let classes = Catalogue { bronze: factor(), silver: factor(), gold: factor() };
         let tariff = Tariff {
             currency: Currency::EUR,
             vcpu_hour: Micros(self.chance.between(5_000, 50_000)),
             memory_gib_hour: Micros(self.chance.between(1_000, 9_000)),
             disk_gib_hour: Micros(self.chance.between(10, 90)),
+            classes,
         };
         Configure {
             site: self.members[member].id,

@@ -11,6 +11,7 @@ use protocol::manifest::{Component, ComponentName, Manifest, OnPartition, SiteRe
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
+use protocol::sla::Class;
 use protocol::units::{Mebibytes, Size};
 
 use crate::invariants::own_tenants::SMALL;
@@ -75,6 +76,7 @@ impl World {
             after: BTreeSet::new(),
             sites: None,
             on_partition: OnPartition::Fence,
+            class: Class::BestEffort,
         };
         let components = BTreeMap::from([("one".parse().expect("a component's name"), component)]);
         let service = format!("alone-{}", self.clients.len());
@@ -172,6 +174,7 @@ impl World {
                 after,
                 sites: self.directive(),
                 on_partition: self.on_partition(),
+                class: self.class(),
             };
             components.insert(name, component);
         }
@@ -188,7 +191,13 @@ impl World {
             size: self.size(),
             sites: self.directive(),
             on_partition: self.on_partition(),
+            class: self.class(),
         }
+    }
+
+    fn class(&mut self) -> Class {
+        let asks = self.chance.once_in(4);
+        self.chance.pick(&Class::ALL).filter(|_| asks).unwrap_or_default()
     }
 
     fn on_partition(&mut self) -> OnPartition {

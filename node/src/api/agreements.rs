@@ -70,6 +70,7 @@ fn view(site: &Site, id: HoldId, row: &Agreement) -> shapes::Agreement {
         currency: terms.price.currency.to_string(),
         since: row.since.into(),
         until: terms.until.into(),
+        class: terms.class,
         notice_s: terms.notice.as_millis() / 1_000,
         retention_s: terms.retention.as_millis() / 1_000,
         proposed: row.proposed.as_ref().map(|terms| shapes::Proposed {

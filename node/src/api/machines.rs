@@ -45,6 +45,7 @@ pub(super) async fn initialize(
         size: new.size.into(),
         sites: (!sites.is_empty()).then_some(sites),
         on_partition: new.on_partition,
+        class: new.sla,
     };
     propose::tenant(&server, caller, request, ask, "").await
 }
@@ -126,6 +127,7 @@ pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine
         image_id: row.image.to_string(),
         size: row.hull.size().into(),
         on_partition: row.on_partition,
+        sla: row.class,
         epoch: row.sight.epoch.to_string(),
         address: None,
         created: row.created.into(),
@@ -167,7 +169,7 @@ fn price(site: &Site, row: &Machine) -> Option<Price> {
         Place::Held(offer) | Place::Accepted(offer) => Some(agreed(&offer.terms)),
         Place::Here(_) => {
             let tariff = site.profile()?.tariff;
-            let hourly = tariff.hourly(row.hull.size());
+            let (_, hourly) = tariff.hourly_in(row.hull.size(), row.class)?;
             Some(Price { currency: tariff.currency, hourly })
         }
         Place::There { agreement, .. } => site.agreement(*agreement).map(|it| agreed(&it.terms)),

@@ -93,6 +93,7 @@ pub(super) fn shown(agreement: &shapes::Agreement, now: Moment) -> String {
         ("price", format!("{} {}/h", it.price, it.currency)),
         ("since", since(now, it.since)),
         ("until", it.until.to_string()),
+        ("class", it.class.to_string()),
         ("notice", format!("{} s", it.notice_s)),
         ("disks kept", format!("{} s after its end", it.retention_s)),
         ("state", state(it)),

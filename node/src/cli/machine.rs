@@ -46,8 +46,8 @@ pub(super) async fn run(
 
 async fn define_one(define: Define, client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
     let size = Size { vcpus: define.vcpus, memory_mib: define.memory.0, disk_mib: define.disk.0 };
-    let Define { name, image, sites, on_partition, .. } = define;
-    let new = New { name, image, size, sites, on_partition };
+    let Define { name, image, sites, on_partition, sla, .. } = define;
+    let new = New { name, image, size, sites, on_partition, sla };
     let taken: Taken = client.ask(Method::POST, PATH, Some(&new)).await?;
     output.say(&taken, |_| format!("machine {} is defined as {}\n", new.name, taken.id))
 }
@@ -179,6 +179,7 @@ fn shown(machine: &shapes::Machine, now: Moment) -> String {
         ("image", format!("{} ({})", machine.image, machine.image_id)),
         ("size", machine.size.to_string()),
         ("on partition", machine.on_partition.to_string()),
+        ("sla", machine.sla.to_string()),
         ("epoch", machine.epoch.clone()),
         ("defined", since(now, machine.created)),
     ])

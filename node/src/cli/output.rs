@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::error::Error;
-use crate::api::shapes::Moment;
+use crate::api::shapes::{Moment, Tariff};
 
 /// For whom.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -136,6 +136,13 @@ pub fn since(now: Moment, then: Moment) -> String {
 #[must_use]
 pub fn short(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
+}
+
+/// The classes of service that a site sells, as people read them.
+#[must_use]
+pub fn classes(tariff: &Tariff) -> String {
+    let sold = tariff.classes.iter().map(|(class, factor)| format!("{class} at {factor} of it"));
+    sold.collect::<Vec<_>>().join(", ")
 }
 
 /// A price as people read it.

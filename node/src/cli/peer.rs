@@ -7,7 +7,7 @@ use super::arguments::{AddPeer, Peer};
 use super::client::Client;
 use super::error::Error;
 use super::find::find;
-use super::output::{Output, age, facts, short, since, table};
+use super::output::{Output, age, classes, facts, short, since, table};
 use crate::api::shapes::peer as shapes;
 use crate::api::shapes::{Moment, Taken};
 
@@ -263,6 +263,7 @@ pub(super) fn monitored(seen: &shapes::Monitored, now: Moment) -> String {
         ("vcpu", format!("{} {}/h", tariff.vcpu_hour, tariff.currency)),
         ("memory", format!("{} {}/h for a GiB", tariff.memory_gib_hour, tariff.currency)),
         ("disk", format!("{} {}/h for a GiB", tariff.disk_gib_hour, tariff.currency)),
+        ("classes", classes(tariff)),
         ("we pay", format!("{} of it", seen.factor)),
     ]);
     text.push('\n');

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::context::{self, Context};
 use super::error::Error;
 use super::host;
-use super::output::{Output, facts, since, table};
+use super::output::{Output, classes, facts, since, table};
 use super::site_node as node;
 use crate::api::secret::Secret;
 use crate::api::shapes::{self, Moment, Taken};
@@ -153,6 +153,7 @@ pub(super) fn shown(site: &shapes::site::Site, now: Moment) -> String {
         ("vcpu", format!("{} {}/h", tariff.vcpu_hour, tariff.currency)),
         ("memory", format!("{} {}/h for a GiB", tariff.memory_gib_hour, tariff.currency)),
         ("disk", format!("{} {}/h for a GiB", tariff.disk_gib_hour, tariff.currency)),
+        ("classes", classes(tariff)),
         ("reserve", site.reserve.clone()),
         ("node", format!("{} {role}, term {}, index {}", node.id, node.term, node.index)),
     ];

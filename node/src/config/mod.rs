@@ -11,8 +11,9 @@ use fabric::{BridgeName, Subnet};
 use protocol::ids::SiteId;
 use protocol::lease::Timing;
 use protocol::names::Label;
+use protocol::sla::Catalogue;
 use protocol::time::Span;
-use protocol::units::{Currency, Mebibytes, Tariff};
+use protocol::units::{Currency, Mebibytes, Permille, Tariff};
 use serde::Deserialize;
 
 #[cfg(test)]
@@ -72,6 +73,8 @@ pub struct File {
     pub peer: Vec<PeerFile>,
     /// What the site charges.
     pub prices: PricesFile,
+    /// What it promises of machines, and for what.
+    pub sla: SlaFile,
     /// This node's host.
     pub host: HostFile,
     /// The host's network.
@@ -158,6 +161,15 @@ impl Default for PricesFile {
             disk_gib_hour: "0.000100".to_owned(),
         }
     }
+}
+
+/// `[sla]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlaFile {
+    bronze: Option<String>,
+    silver: Option<String>,
+    gold: Option<String>,
 }
 
 /// `[host]`
@@ -349,6 +361,11 @@ pub fn check(file: File) -> Result<Config, Error> {
         vcpu_hour: parse("prices.vcpu_hour", &prices.vcpu_hour, str::parse)?,
         memory_gib_hour: parse("prices.memory_gib_hour", &prices.memory_gib_hour, str::parse)?,
         disk_gib_hour: parse("prices.disk_gib_hour", &prices.disk_gib_hour, str::parse)?,
+        classes: Catalogue {
+            bronze: factor("sla.bronze", &file.sla.bronze)?,
+            silver: factor("sla.silver", &file.sla.silver)?,
+            gold: factor("sla.gold", &file.sla.gold)?,
+        },
     };
     let size = |key, text: &Option<String>| {
         text.as_ref().map(|text| parse(key, text, str::parse::<Mebibytes>)).transpose()
@@ -382,6 +399,10 @@ pub fn check(file: File) -> Result<Config, Error> {
         log_filter: file.log.filter,
         log_json: file.log.json,
     })
+}
+
+fn factor(key: &'static str, text: &Option<String>) -> Result<Option<Permille>, Error> {
+    text.as_ref().map(|text| parse(key, text, str::parse)).transpose()
 }
 
 fn lease(file: &LeaseFile) -> Result<Timing, Error> {

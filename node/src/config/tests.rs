@@ -1,6 +1,7 @@
 //! Claims about the configuration: the example shows every key and says what the defaults are.
 
 use expect_test::expect;
+use protocol::sla::Class;
 
 use super::*;
 
@@ -19,11 +20,13 @@ fn fault(text: &str) -> String {
 }
 
 #[test]
-fn the_example_is_the_default_with_one_peer_beside_it() {
+fn the_example_is_the_default_with_a_peer_and_classes_beside_it() {
     let example = check(toml::from_str(EXAMPLE).unwrap()).unwrap();
     let mut default = read(None).unwrap();
     assert_eq!(example.peers.len(), 1);
     default.peers.clone_from(&example.peers);
+    default.tariff.classes = example.tariff.classes;
+    assert_eq!(example.tariff.classes.sold().count(), Class::ALL.len());
     default.name.clone_from(&example.name);
     default.host.name.clone_from(&example.host.name);
     default.host.vcpus = example.host.vcpus;
@@ -50,6 +53,9 @@ fn the_example_names_every_key() {
         "vcpu_hour",
         "memory_gib_hour",
         "disk_gib_hour",
+        "bronze",
+        "silver",
+        "gold",
         "libvirt",
         "vcpus",
         "memory",
@@ -87,6 +93,9 @@ fn a_price_is_never_a_float() {
     expect!["the configuration's prices.vcpu_hour cannot be '1e3': '1e3' is no amount: write one with at most six decimals, such as 0.010000"]
         .assert_eq(&fault("[prices]\nvcpu_hour = '1e3'\n"));
     assert!(fault("[prices]\nvcpu_hour = 0.01\n").contains("expected a string"));
+    expect!["the configuration's sla.gold cannot be 'twice': 'twice' is no factor: write one from 0 to 1000 with at most three decimals, such as 1.2"]
+        .assert_eq(&fault("[sla]\ngold = 'twice'\n"));
+    assert!(fault("[sla]\nplatinum = '2'\n").contains("unknown field"));
 }
 
 #[test]

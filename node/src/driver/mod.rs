@@ -150,7 +150,8 @@ impl Driver {
             .map(|site| candidate(*site, &heard, self.configure.tariff))
             .collect();
         let mut mint = Mint::new(now(), rand::random());
-        let drawn = draw::draw(&candidates, seeking.size, seeking.first_round, &mut mint);
+        let wanted = (seeking.size, seeking.class);
+        let drawn = draw::draw(&candidates, wanted, seeking.first_round, &mut mint);
         let asked = |site: SiteId| Asked { site, round_trip: round_trips.get(&site).copied() };
         let sites = drawn.sites.into_iter().map(asked).collect();
         let machine = seeking.machine;

@@ -6,6 +6,7 @@ use protocol::codec;
 use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement};
 use protocol::ids::{HoldId, SiteId};
 use protocol::market::{Advert, Book, LIFETIME};
+use protocol::sla::Catalogue;
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
 use protocol::wire::v1::{DELIVERY_MESSAGES_MAX, Delivery};
@@ -111,6 +112,7 @@ fn advert(of: &Party, sequence: u64, memory: u64, expires_at: Timestamp) -> Vec<
         vcpu_hour: price,
         memory_gib_hour: price,
         disk_gib_hour: price,
+        classes: Catalogue::NONE,
     };
     let statement = Statement {
         issuer: of.site,

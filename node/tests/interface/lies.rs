@@ -15,6 +15,7 @@ use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed
 use protocol::ids::{HoldId, HullId, ImageId, MachineId, SiteId};
 use protocol::manifest::OnPartition;
 use protocol::market::{Advert, LIFETIME};
+use protocol::sla::{Catalogue, Class};
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
 use protocol::wire::v1::lease::{RenewSession, SessionRenewal, session_renewal};
@@ -134,6 +135,7 @@ impl Liar {
             vcpu_hour: price,
             memory_gib_hour: price,
             disk_gib_hour: price,
+            classes: Catalogue::NONE,
         };
         let (issued_at, expires_at) = (now(), now() + LIFETIME);
         let body = Advert { free, largest: free, tariff };
@@ -235,6 +237,7 @@ async fn who_accepts_late_is_told_so_and_both_operators_can_read_it() {
         size: size(64),
         image: ImageId::from_bytes([4; 32]),
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
         price: Price { currency: Currency::EUR, hourly: Micros(0) },
         until: now() + Span::from_secs(3_600),
         notice: Span::from_secs(1),

@@ -11,11 +11,12 @@
 //!    who undercut each other by nothing do not draw everything to one place.
 //! 3. **Spread**: where the fewest machines of the same component are, so that the loss of one
 //!    site takes as few of its replicas as can be.
-//! 4. **Latency**, in steps of ten milliseconds, since nothing smaller is felt and jitter should
+//! 4. **Class**: at as good a price, the better promise.
+//! 5. **Latency**, in steps of ten milliseconds, since nothing smaller is felt and jitter should
 //!    not decide. A peer that has not been measured comes after those that have.
-//! 5. **What runs there already**: a site with more of this one's machines has their images, and
+//! 6. **What runs there already**: a site with more of this one's machines has their images, and
 //!    keeps the number of sites low that have to be reached.
-//! 6. The price to the last digit, then the order of ids, so that every replica chooses the same.
+//! 7. The price to the last digit, then the order of ids, so that every replica chooses the same.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -96,7 +97,8 @@ pub fn best(offers: &[Offer], regards: &BTreeMap<SiteId, Regard>) -> Option<usiz
             let latency = regard.round_trip.map(|time| time.as_millis() / LATENCY_STEP);
             let unmeasured = latency.is_none();
             let machines = Reverse(regard.machines);
-            (regard.siblings, unmeasured, latency, machines, *price, offer.site)
+            let class = Reverse(offer.terms.class);
+            (regard.siblings, class, unmeasured, latency, machines, *price, offer.site)
         })
         .map(|(place, ..)| place)
 }

@@ -40,6 +40,7 @@ use crate::identity::Claim;
 use crate::ids::{CallId, HoldId, HullId, ImageId, MachineId, SiteId, TenantId};
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
+use crate::sla::Class;
 use crate::time::{Span, Timestamp};
 use crate::units::{Price, Size};
 
@@ -75,6 +76,8 @@ pub struct Terms {
     pub image: ImageId,
     /// What becomes of it if its home cannot be reached.
     pub on_partition: OnPartition,
+    /// What the provider promises of it: no less than was asked for.
+    pub class: Class,
     /// What it costs.
     pub price: Price,
     /// Until when, unless it is renewed.
@@ -108,6 +111,8 @@ pub struct Call {
     pub image: ImageId,
     /// What becomes of it if its home cannot be reached.
     pub on_partition: OnPartition,
+    /// What is to be promised of it at the least.
+    pub class: Class,
 }
 
 /// Why one side does not do what the other would like. Closed, so that the other can act on it.
@@ -153,6 +158,8 @@ pub enum Refusal {
     SoldTwice,
     /// The seller sells no machines that run on while their home is silent.
     HoldNotSold,
+    /// The seller promises less of its machines than is asked for.
+    ClassNotSold,
 }
 
 impl std::fmt::Display for Refusal {
@@ -176,6 +183,7 @@ impl std::fmt::Display for Refusal {
             Self::Ended => "its agreement there has ended",
             Self::NotChosen => "another offer was better",
             Self::NotSought => "nobody waits for the offer any more",
+            Self::ClassNotSold => "that site sells nothing of so good a class",
             Self::HoldNotSold => "that site sells no machines that nobody may stop",
             Self::SoldTwice => "what it offers stands for another offer or agreement already",
         })

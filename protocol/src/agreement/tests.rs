@@ -9,6 +9,7 @@ use super::choice::{Asked, Regard};
 use super::*;
 use crate::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement};
 use crate::peering::Policy;
+use crate::sla::Class;
 use crate::units::{Currency, Mebibytes, Micros, Permille};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -37,6 +38,7 @@ fn offer(number: u8, price: u64) -> Box<Offer> {
         size: Size { vcpus: 1, memory: Mebibytes(1), disk: Mebibytes(1) },
         image: ImageId::from_bytes([2; 32]),
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
         price: Price { currency: Currency::EUR, hourly: Micros(price) },
         until: NOW,
         notice: Span::from_secs(600),
@@ -169,6 +171,19 @@ fn of_equally_spread_offers_the_nearest_is_taken_and_jitter_does_not_count() {
     assert_eq!(chosen(&[(1, 100, PLAIN), (2, 105, near(900))]), Some(site(2)), "unmeasured last");
     let crowded = Regard { siblings: 1, ..near(1) };
     assert_eq!(chosen(&[(1, 100, crowded), (2, 105, near(900))]), Some(site(2)), "spread first");
+}
+
+#[test]
+fn of_equally_spread_offers_the_better_promise_is_taken() {
+    let near = Regard { round_trip: Some(Span::from_millis(1)), ..PLAIN };
+    let mut better = offer(2, 105);
+    better.terms.class = Class::Silver;
+    let mut asking = asking(&[1, 2]);
+    asking.offered(offer(1, 100)).unwrap();
+    asking.offered(better).unwrap();
+    let regards = BTreeMap::from([(site(1), near), (site(2), PLAIN)]);
+    let verdict = asking.verdict(&regards, Currency::EUR);
+    assert_eq!(verdict.taken.map(|offer| offer.site), Some(site(2)), "the farther one");
 }
 
 #[test]

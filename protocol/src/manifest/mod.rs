@@ -32,6 +32,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::hull;
+use crate::sla::Class;
 use crate::units::{Mebibytes, Size};
 
 pub use fault::{Fault, Faults, Place};
@@ -87,6 +88,8 @@ pub struct Component {
     pub sites: Option<BTreeSet<SiteReference>>,
     /// What becomes of a machine of it that cannot be reached.
     pub on_partition: OnPartition,
+    /// What is to be promised of its machines at the least.
+    pub class: Class,
 }
 
 /// The shape of a manifest, before its invariant is checked.
@@ -302,6 +305,9 @@ impl fmt::Display for Component {
         }
         if self.on_partition != OnPartition::default() {
             writeln!(f, "    on_partition: {}", self.on_partition)?;
+        }
+        if self.class != Class::default() {
+            writeln!(f, "    sla: {}", self.class)?;
         }
         Ok(())
     }

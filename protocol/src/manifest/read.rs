@@ -17,6 +17,7 @@ use super::{
     COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
     SITES_MAX, VCPUS, order, out_of_range, within,
 };
+use crate::sla::Class;
 use crate::units::{MalformedSize, Mebibytes, Size};
 
 /// The manifest that the tree stands for.
@@ -107,8 +108,17 @@ impl Reader {
         path: &str,
         after: &mut BTreeMap<ComponentName, Place>,
     ) -> Option<Component> {
-        const KEYS: &[&str] =
-            &["image", "vcpus", "memory", "disk", "replicas", "after", "place", "on_partition"];
+        const KEYS: &[&str] = &[
+            "image",
+            "vcpus",
+            "memory",
+            "disk",
+            "replicas",
+            "after",
+            "place",
+            "on_partition",
+            "sla",
+        ];
         let fields = self.fields(entry.value, entry.place, path, KEYS)?;
         let image = self.name(&fields, "image");
         let vcpus = self.required(&fields, "vcpus", Shape::Number);
@@ -130,6 +140,10 @@ impl Reader {
             Some(node) => self.on_partition(node, &format!("{path}.on_partition")),
             None => Some(OnPartition::default()),
         };
+        let class = match fields.values.get("sla") {
+            Some(node) => self.class(node, &format!("{path}.sla")),
+            None => Some(Class::default()),
+        };
         Some(Component {
             image: image?,
             size: Size { vcpus: vcpus?, memory: memory?, disk: disk? },
@@ -137,19 +151,40 @@ impl Reader {
             after: after.keys().cloned().collect(),
             sites,
             on_partition: on_partition?,
+            class: class?,
         })
     }
 
     fn on_partition(&mut self, node: &Node, path: &str) -> Option<OnPartition> {
         const KNOWN: &[&str] = &[OnPartition::Fence.as_str(), OnPartition::Hold.as_str()];
+        self.choice(node, path, KNOWN)
+    }
+
+    fn class(&mut self, node: &Node, path: &str) -> Option<Class> {
+        const KNOWN: &[&str] = &[
+            Class::BestEffort.as_str(),
+            Class::Bronze.as_str(),
+            Class::Silver.as_str(),
+            Class::Gold.as_str(),
+        ];
+        self.choice(node, path, KNOWN)
+    }
+
+    /// One of a few known words.
+    fn choice<T: FromStr>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        known: &'static [&'static str],
+    ) -> Option<T> {
         let Value::Text(text) = &node.value else {
             self.wrong_type(node, path, Shape::Name);
             return None;
         };
-        let chosen = text.parse::<OnPartition>().map_err(|_| Problem::NoSuchChoice {
+        let chosen = text.parse::<T>().map_err(|_| Problem::NoSuchChoice {
             text: excerpt(text),
-            similar: similar(text, KNOWN.iter().copied()),
-            known: KNOWN,
+            similar: similar(text, known.iter().copied()),
+            known,
         });
         self.told(node.place, path, chosen)
     }

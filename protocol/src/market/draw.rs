@@ -3,6 +3,7 @@
 
 use super::book::Candidate;
 use crate::ids::{Mint, SiteId};
+use crate::sla::Class;
 use crate::units::Size;
 
 /// How many sites are asked in the first round. Two choices already avoid most of the herd
@@ -21,20 +22,25 @@ pub struct Draw {
     pub last: bool,
 }
 
-/// Draws whom to ask for a machine of `size` among `candidates` that were not asked before.
+/// Draws whom to ask for a machine of a size and of a class at the least, among `candidates` that were not asked before.
 ///
 /// The weight of a site is the room it says it has, in machines of this size, divided by what it
 /// charges for one. In the first round, sites that say they have no room are left out; in the
 /// last they are asked too, because an advert is old when it is read.
 #[must_use]
-pub fn draw(candidates: &[Candidate], size: Size, first_round: bool, mint: &mut Mint) -> Draw {
+pub fn draw(
+    candidates: &[Candidate],
+    wanted: (Size, Class),
+    first_round: bool,
+    mint: &mut Mint,
+) -> Draw {
     let mut pool: Vec<(SiteId, u64)> = candidates
         .iter()
-        .map(|candidate| (candidate.site, weight(candidate, size)))
+        .map(|candidate| (candidate.site, weight(candidate, wanted)))
         .filter(|(_, weight)| !first_round || *weight > 0)
         .collect();
     if first_round && pool.is_empty() {
-        return draw(candidates, size, false, mint);
+        return draw(candidates, wanted, false, mint);
     }
     let limit = if first_round { ASKED } else { ASKED_LAST };
     let mut sites = Vec::new();
@@ -61,7 +67,8 @@ fn take(pool: &mut Vec<(SiteId, u64)>, mint: &mut Mint) -> SiteId {
 
 /// Machines that fit, per thousand of the currency's millionths; at most a million, so that sums
 /// over any number of sites stay far from overflow.
-fn weight(candidate: &Candidate, size: Size) -> u64 {
+fn weight(candidate: &Candidate, (size, class): (Size, Class)) -> u64 {
+    let Some((_, price)) = candidate.tariff.hourly_in(size, class) else { return 0 };
     if !candidate.largest.holds(size) {
         return 0;
     }
@@ -71,6 +78,5 @@ fn weight(candidate: &Candidate, size: Size) -> u64 {
         candidate.free.disk.0.checked_div(size.disk.0),
     ];
     let machines = fits.into_iter().flatten().min().unwrap_or(0);
-    let price = candidate.tariff.hourly(size).0.max(1);
-    (machines.saturating_mul(1_000_000) / price).clamp(u64::from(machines > 0), 1_000_000)
+    (machines.saturating_mul(1_000_000) / price.0.max(1)).clamp(u64::from(machines > 0), 1_000_000)
 }

@@ -11,6 +11,7 @@ use crate::identity::{
     Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement, Verified,
 };
 use crate::ids::{Mint, SiteId};
+use crate::sla::{Catalogue, Class};
 use crate::units::{Currency, Mebibytes, Micros};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -36,6 +37,7 @@ const fn tariff(price: u64) -> Tariff {
         vcpu_hour: amount,
         memory_gib_hour: amount,
         disk_gib_hour: amount,
+        classes: Catalogue::NONE,
     }
 }
 
@@ -180,7 +182,7 @@ fn mint(seed: u8) -> Mint {
 #[test]
 fn nobody_is_drawn_from_nobody() {
     for first in [true, false] {
-        let drawn = draw(&[], size(1), first, &mut mint(1));
+        let drawn = draw(&[], (size(1), Class::BestEffort), first, &mut mint(1));
         assert!(drawn.sites.is_empty() && drawn.last);
     }
 }
@@ -188,13 +190,13 @@ fn nobody_is_drawn_from_nobody() {
 #[test]
 fn sites_without_room_are_asked_only_in_the_last_round() {
     let pool = candidates(&[8, 0, 8, 1]);
-    let first = draw(&pool, size(2), true, &mut mint(1));
+    let first = draw(&pool, (size(2), Class::BestEffort), true, &mut mint(1));
     assert_eq!(first.sites, [pool[0].site, pool[2].site]);
     assert!(!first.last);
-    let last = draw(&pool, size(2), false, &mut mint(1));
+    let last = draw(&pool, (size(2), Class::BestEffort), false, &mut mint(1));
     assert_eq!(last.sites, pool.iter().map(|candidate| candidate.site).collect::<Vec<_>>());
     assert!(last.last);
-    let full = draw(&candidates(&[0, 0, 0]), size(1), true, &mut mint(1));
+    let full = draw(&candidates(&[0, 0, 0]), (size(1), Class::BestEffort), true, &mut mint(1));
     assert!(full.last && full.sites.len() == 3, "none has room: all are asked at once");
 }
 
@@ -205,7 +207,7 @@ fn a_site_with_more_room_or_a_lower_price_is_asked_more_often() {
     let mut times: BTreeMap<SiteId, u32> = BTreeMap::new();
     let mut mint = mint(7);
     for _ in 0..2_000 {
-        for site in draw(&pool, size(1), true, &mut mint).sites {
+        for site in draw(&pool, (size(1), Class::BestEffort), true, &mut mint).sites {
             *times.entry(site).or_default() += 1;
         }
     }
@@ -224,8 +226,8 @@ proptest! {
         seed in any::<u8>(),
     ) {
         let pool = candidates(&vcpus);
-        let drawn = draw(&pool, size(wanted), first, &mut mint(seed));
-        prop_assert_eq!(&drawn, &draw(&pool, size(wanted), first, &mut mint(seed)));
+        let drawn = draw(&pool, (size(wanted), Class::BestEffort), first, &mut mint(seed));
+        prop_assert_eq!(&drawn, &draw(&pool, (size(wanted), Class::BestEffort), first, &mut mint(seed)));
         prop_assert!(drawn.sites.is_sorted_by(|one, next| one < next), "no site twice");
         prop_assert!(drawn.sites.iter().all(|site| pool.iter().any(|it| it.site == *site)));
         let able = vcpus.iter().filter(|vcpus| **vcpus >= wanted).count();

@@ -160,10 +160,10 @@ impl Account {
 }
 
 impl Selling {
-    /// What a machine of `size` costs this buyer.
+    /// What a machine of `size` costs this buyer in a class of this factor.
     #[must_use]
-    pub fn price(&self, tariff: &Tariff, size: Size) -> Price {
-        Price { currency: tariff.currency, hourly: tariff.hourly_for(size, self.factor) }
+    pub fn price(&self, tariff: &Tariff, size: Size, class: Permille) -> Price {
+        Price { currency: tariff.currency, hourly: tariff.hourly_for(size, [self.factor, class]) }
     }
 
     /// Whether a buyer with this account may have one machine more, at this price.

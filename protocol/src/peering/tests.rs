@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest::OnPartition;
+use crate::sla::Catalogue;
 use crate::units::{Currency, Mebibytes};
 
 const fn size(vcpus: u32) -> Size {
@@ -139,10 +140,11 @@ proptest! {
             vcpu_hour: amount,
             memory_gib_hour: amount,
             disk_gib_hour: amount,
+            classes: Catalogue::NONE,
         };
         let plain = tariff.hourly(size(vcpus));
-        prop_assert_eq!(tariff.hourly_for(size(vcpus), Permille::ONE), plain);
+        prop_assert_eq!(tariff.hourly_for(size(vcpus), [Permille::ONE; 2]), plain);
         let dear = Permille::new(factor).unwrap();
-        prop_assert!(tariff.hourly_for(size(vcpus), dear) >= plain);
+        prop_assert!(tariff.hourly_for(size(vcpus), [dear, Permille::ONE]) >= plain);
     }
 }

@@ -1,5 +1,6 @@
 //! Agreements, as the interface says them.
 
+use protocol::sla::Class;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, Size};
@@ -40,6 +41,8 @@ pub struct Agreement {
     pub since: Moment,
     /// Until when, unless it is renewed.
     pub until: Moment,
+    /// What the provider promises of the machine.
+    pub class: Class,
     /// How long before it ends it the provider says so, in seconds.
     pub notice_s: u64,
     /// How long the provider keeps the disks if it ends without the home's word, in seconds.

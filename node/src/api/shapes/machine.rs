@@ -2,6 +2,7 @@
 
 use protocol::machine::{Goal, State};
 use protocol::manifest::OnPartition;
+use protocol::sla::Class;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, Size};
@@ -62,6 +63,8 @@ pub struct Machine {
     pub size: Size,
     /// What becomes of it if it cannot be reached.
     pub on_partition: OnPartition,
+    /// What is to be promised of it at the least.
+    pub sla: Class,
     /// Which start this is: the home's count, a dot, the provider's.
     pub epoch: String,
     /// Its IPv4 address on its host's bridge, if that is known.
@@ -100,4 +103,7 @@ pub struct New {
     /// What becomes of it if it cannot be reached; none given, it is fenced.
     #[serde(default)]
     pub on_partition: OnPartition,
+    /// What is to be promised of it at the least; none given, nothing is.
+    #[serde(default)]
+    pub sla: Class,
 }

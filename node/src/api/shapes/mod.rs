@@ -17,9 +17,11 @@ pub mod problem;
 pub mod service;
 pub mod site;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use protocol::sla::Class;
 use protocol::time::Timestamp;
 use protocol::units;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -87,6 +89,9 @@ pub struct Tariff {
     pub memory_gib_hour: String,
     /// One GiB of disk.
     pub disk_gib_hour: String,
+    /// The classes of service that are sold, each with its factor on these amounts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<Class, String>,
 }
 
 impl From<units::Tariff> for Tariff {
@@ -96,6 +101,12 @@ impl From<units::Tariff> for Tariff {
             vcpu_hour: tariff.vcpu_hour.to_string(),
             memory_gib_hour: tariff.memory_gib_hour.to_string(),
             disk_gib_hour: tariff.disk_gib_hour.to_string(),
+            classes: tariff
+                .classes
+                .sold()
+                .filter(|(class, _)| *class != Class::BestEffort)
+                .map(|(class, factor)| (class, factor.to_string()))
+                .collect(),
         }
     }
 }

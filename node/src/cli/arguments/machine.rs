@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use protocol::manifest::{ComponentName, OnPartition};
+use protocol::sla::Class;
 use protocol::units::Mebibytes;
 
 /// What can be done with services.
@@ -115,6 +116,9 @@ pub struct Define {
     /// 'hold', it runs on and is never started elsewhere.
     #[arg(long, value_name = "POLICY", default_value_t)]
     pub on_partition: OnPartition,
+    /// What is to be promised of it at the least: best-effort, bronze, silver or gold.
+    #[arg(long, value_name = "CLASS", default_value_t)]
+    pub sla: Class,
 }
 
 /// Machines that are to be led to a state.

@@ -2,6 +2,7 @@
 
 mod trade;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::http::StatusCode;
@@ -10,6 +11,7 @@ use expect_test::expect;
 use protocol::machine::{Goal, State};
 use protocol::manifest::OnPartition;
 use protocol::site::state::{Mode, Role};
+use protocol::sla::Class;
 use protocol::time::Timestamp;
 
 use super::arguments::Line;
@@ -56,6 +58,7 @@ fn web(replica: u32, site: &str, state: State, reason: &str) -> Machine {
         image_id: "cd".repeat(32),
         size: Size { vcpus: 1, memory_mib: 128, disk_mib: 64 },
         on_partition: OnPartition::Fence,
+        sla: Class::BestEffort,
         epoch: "1.1".to_owned(),
         address: (site == "alpha").then(|| "10.77.0.2".to_owned()),
         created: ago(3_700),
@@ -154,6 +157,7 @@ fn tariff() -> Tariff {
         vcpu_hour: "0.010000".to_owned(),
         memory_gib_hour: "0.005000".to_owned(),
         disk_gib_hour: "0.000100".to_owned(),
+        classes: BTreeMap::from([(Class::Gold, "1.500".to_owned())]),
     }
 }
 
@@ -209,6 +213,7 @@ fn a_site_is_shown_to_its_operator() {
         vcpu          0.010000 EUR/h
         memory        0.005000 EUR/h for a GiB
         disk          0.000100 EUR/h for a GiB
+        classes       gold at 1.500 of it
         reserve       0.250
         node          1 leads, term 2, index 9
         services      1

@@ -3,6 +3,7 @@
 use expect_test::expect;
 use protocol::machine::State;
 use protocol::peering::{Policy, Setting, Standing};
+use protocol::sla::Class;
 
 use super::{ago, tariff};
 use crate::api::shapes::Size;
@@ -155,6 +156,7 @@ fn a_peer_is_monitored_by_who_has_a_machine_there() {
         vcpu             0.010000 EUR/h
         memory           0.005000 EUR/h for a GiB
         disk             0.000100 EUR/h for a GiB
+        classes          gold at 1.500 of it
         we pay           1.200 of it
 
         MACHINE     STATE   SINCE                 AGE  EPOCH  SIZE                          ID
@@ -182,6 +184,7 @@ fn agreement() -> agreements::Agreement {
         currency: "EUR".to_owned(),
         since: ago(86_400),
         until: ago(0),
+        class: Class::Gold,
         notice_s: 600,
         retention_s: 604_800,
         proposed: Some(proposed),
@@ -224,6 +227,7 @@ fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
         price       0.010625 EUR/h
         since       2026-11-21 07:30:12Z (1d ago)
         until       2026-11-22 07:30:12Z
+        class       gold
         notice      600 s
         disks kept  604800 s after its end
         state       renewal proposed
@@ -242,6 +246,7 @@ fn an_agreement_is_shown_with_its_terms_and_what_was_signed() {
         price       0.010625 EUR/h
         since       2026-11-21 07:30:12Z (1d ago)
         until       2026-11-22 07:30:12Z
+        class       gold
         notice      600 s
         disks kept  604800 s after its end
         state       ends 2026-11-22 07:30:07Z

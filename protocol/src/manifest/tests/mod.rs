@@ -34,6 +34,7 @@ components:
     after: [database]
     place: { sites: [alpha, beta.example.org] }
     on_partition: hold
+    sla: GOLD
 "#,
     );
     expect![[r#"
@@ -62,6 +63,7 @@ components:
                         },
                     ),
                     on_partition: Hold,
+                    class: Gold,
                 },
                 "database": Component {
                     image: "guest",
@@ -78,6 +80,7 @@ components:
                     after: {},
                     sites: None,
                     on_partition: Fence,
+                    class: BestEffort,
                 },
             },
         }

@@ -25,7 +25,7 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
     let sites = btree_set("[A-Za-z0-9._-]{1,64}", 1..4).prop_map(|sites| {
         sites.iter().map(|site| site.parse::<SiteReference>().unwrap()).collect()
     });
-    let policy = select(&OnPartition::ALL[..]);
+    let policy = (select(&OnPartition::ALL[..]), select(&Class::ALL[..]));
     (
         size,
         1_u32..=64,
@@ -34,10 +34,10 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
         policy,
         vec(any::<bool>(), 12),
     )
-        .prop_map(|(size, replicas, image, sites, on_partition, waits)| {
+        .prop_map(|(size, replicas, image, sites, (on_partition, class), waits)| {
             let image = image.parse().unwrap();
             let after = BTreeSet::new();
-            (Component { image, size, replicas, after, sites, on_partition }, waits)
+            (Component { image, size, replicas, after, sites, on_partition, class }, waits)
         })
 }
 

@@ -85,7 +85,8 @@ impl Site {
         let home = row.terms.home;
         let selling = self.peers.get(&home).ok_or(Reason::NotServed)?.selling();
         let tariff = self.profile.get(&()).expect("a configured site has a tariff").tariff;
-        let (size, price) = (row.terms.size, selling.price(&tariff, row.terms.size));
+        let class = tariff.classes.factor(row.terms.class).ok_or(Reason::ClassNotSold)?;
+        let (size, price) = (row.terms.size, selling.price(&tariff, row.terms.size, class));
         let others = self.account(home).minus(row.terms.price.hourly);
         selling.allows(others, (size, row.terms.on_partition), price.hourly)?;
         let until = (turn.now + selling.term).max(row.terms.until);

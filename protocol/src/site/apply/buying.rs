@@ -50,6 +50,7 @@ impl Site {
             hull: row.hull.clone(),
             image: row.image,
             on_partition: row.on_partition,
+            class: row.class,
         };
         self.calls.insert(call, Asking::new(machine, &asked, last, turn.now));
         for Asked { site, .. } in asked {
@@ -110,6 +111,7 @@ impl Site {
                 && offer.terms.size == row.hull.size()
                 && offer.terms.image == row.image
                 && offer.terms.on_partition == row.on_partition
+                && offer.terms.class >= row.class
         });
         let (site, hold) = (offer.site, offer.hold);
         let objection = match self.calls.get_mut(&call) {

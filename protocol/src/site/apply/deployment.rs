@@ -19,6 +19,7 @@ use crate::machine::guest::Progress;
 use crate::machine::{Goal, State};
 use crate::manifest::{ComponentName, SiteReference};
 use crate::placement::{self, Need};
+use crate::sla::Class;
 
 impl Site {
     /// Places machines that are sought on own hosts, as far as they fit. Says whether any was.
@@ -62,7 +63,14 @@ impl Site {
 
     /// Whether the machine's directive names this site, or none.
     pub(in crate::site) fn may_run_here(&self, row: &Machine) -> bool {
-        self.profile.get(&()).is_some_and(|profile| allows(row, profile.site, &profile.name))
+        self.promises(row.class)
+            && self.profile.get(&()).is_some_and(|it| allows(row, it.site, &it.name))
+    }
+
+    /// Whether this site promises as much of its machines as a class does.
+    pub(in crate::site) fn promises(&self, class: Class) -> bool {
+        let profile = self.profile.get(&());
+        profile.is_some_and(|it| it.tariff.classes.cheapest(class).is_some())
     }
 
     /// A peer holds room for a machine. Machines hang together only until each has had a place.
@@ -141,6 +149,7 @@ impl Site {
 
     fn why_no_place(&self, machine: MachineId, refused: &BTreeMap<SiteId, Refusal>) -> String {
         let here = match self.machines.get(&machine) {
+            Some(row) if !self.promises(row.class) => "this site sells nothing of so good a class",
             Some(row) if !self.may_run_here(row) => "its directives leave out this site",
             Some(_) | None => "no host here has room for it",
         };

@@ -36,7 +36,9 @@ impl Site {
         let hull = &call.hull;
         let size = hull.size();
         let profile = self.profile.get(&()).expect("a configured site has a tariff");
-        let (price, reserve) = (selling.price(&profile.tariff, size), profile.reserve);
+        let sold = profile.tariff.classes.cheapest(call.class);
+        let (class, factor) = sold.ok_or(Refusal::ClassNotSold)?;
+        let (price, reserve) = (selling.price(&profile.tariff, size, factor), profile.reserve);
         selling.allows(self.account(from), (size, call.on_partition), price.hourly)?;
         let host = self.room_for(hull.machine, size).ok_or(Refusal::NoCapacity)?;
         if self.guests.len() + self.holds.len() >= GUESTS_MAX {
@@ -53,6 +55,7 @@ impl Site {
             size,
             image: call.image,
             on_partition: call.on_partition,
+            class,
             price,
             until: turn.now + selling.term,
             notice: selling.notice,

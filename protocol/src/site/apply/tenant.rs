@@ -10,6 +10,7 @@ use crate::hull::Hull;
 use crate::ids::{ImageId, MachineId, ServiceId, TenantId};
 use crate::machine::{Goal, State, Verb};
 use crate::manifest::{Component, ComponentName, ImageName, Manifest, OnPartition, SiteReference};
+use crate::sla::Class;
 use crate::units::Size;
 
 /// What is asked of one machine.
@@ -19,6 +20,7 @@ struct Wanted<'a> {
     size: Size,
     sites: &'a Option<BTreeSet<SiteReference>>,
     on_partition: OnPartition,
+    class: Class,
 }
 
 /// What the machines of one component have in common.
@@ -43,7 +45,7 @@ impl Site {
                 self.scale(tenant, *service, component, *replicas, turn)
             }
             TenantAsk::End { service } => self.end(tenant, *service, turn),
-            TenantAsk::Define { name, image, size, sites, on_partition } => {
+            TenantAsk::Define { name, image, size, sites, on_partition, class } => {
                 let taken = self.machines.iter().any(|(_, row)| {
                     row.tenant == tenant && row.name == name.as_str() && row.ended.is_none()
                 });
@@ -52,7 +54,8 @@ impl Site {
                 }
                 self.room_for_machines(1)?;
                 let image = self.fitting_image(image, None, *size)?;
-                let wanted = Wanted { image, size: *size, sites, on_partition: *on_partition };
+                let (size, on_partition, class) = (*size, *on_partition, *class);
+                let wanted = Wanted { image, size, sites, on_partition, class };
                 let machine = self.define(tenant, name.as_str(), None, wanted, turn)?;
                 Ok(Outcome::Machine(machine))
             }
@@ -138,6 +141,7 @@ impl Site {
             size: wanted.size,
             sites: &wanted.sites,
             on_partition: wanted.on_partition,
+            class: wanted.class,
         };
         let machine = self.define(tenant, &label, Some(membership), wanted, turn)?;
         if let Some(row) = self.machines.get_mut(&machine) {
@@ -183,7 +187,7 @@ impl Site {
         wanted: Wanted<'_>,
         turn: &mut Turn,
     ) -> Result<MachineId, Refusal> {
-        let Wanted { image, size, sites, on_partition } = wanted;
+        let Wanted { image, size, sites, on_partition, class } = wanted;
         let id = MachineId::from_uuid(turn.mint.uuid());
         let hull = self.draft_hull(id, image, size);
         if !hull.is_sound() {
@@ -203,6 +207,7 @@ impl Site {
             image,
             sites: sites.clone(),
             on_partition,
+            class,
             goal: Goal::Defined,
             epoch: 0,
             place: Place::Nowhere,

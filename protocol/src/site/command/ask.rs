@@ -13,6 +13,7 @@ use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteRefer
 use crate::membership::Standing;
 use crate::names::Label;
 use crate::peering::{Reserve, Setting};
+use crate::sla::Class;
 use crate::units::Size;
 
 /// A tenant's request.
@@ -51,6 +52,8 @@ pub enum TenantAsk {
         sites: Option<BTreeSet<SiteReference>>,
         /// What becomes of it if it cannot be reached.
         on_partition: OnPartition,
+        /// What is to be promised of it at the least.
+        class: Class,
     },
     /// Lead a machine to another state (the deck's `VEEUpdate`).
     Update {

@@ -22,6 +22,7 @@ use crate::images::Image;
 use crate::machine::guest::Progress;
 use crate::market::Advert;
 use crate::membership::serials::Serials;
+use crate::sla::Class;
 use crate::time::Timestamp;
 use crate::units::Size;
 
@@ -62,6 +63,8 @@ pub struct Seeking {
     pub machine: MachineId,
     /// What it takes.
     pub size: Size,
+    /// What is to be promised of it at the least.
+    pub class: Class,
     /// The peers that may be asked and have not refused yet.
     pub peers: BTreeSet<SiteId>,
     /// Whether nobody has been asked yet.
@@ -314,6 +317,7 @@ impl Site {
             .map(|(id, row, refused)| Seeking {
                 machine: *id,
                 size: row.hull.size(),
+                class: row.class,
                 peers: self
                     .peers
                     .iter()

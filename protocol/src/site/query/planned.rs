@@ -7,6 +7,7 @@ use crate::manifest::{Component, ComponentName, Manifest};
 use crate::market::book::Candidate;
 use crate::placement::{self, Need};
 use crate::site::Refusal;
+use crate::sla::Class;
 use crate::time::Timestamp;
 use crate::units::Price;
 
@@ -80,7 +81,7 @@ impl Site {
                 let here = plan.here.iter().find(|(machine, _)| *machine == need.machine);
                 let place = here.map_or_else(
                     || self.planned_elsewhere(need, component, &mut left),
-                    |(_, host)| self.planned_here(need, *host),
+                    |(_, host)| self.planned_here(need, component.class, *host),
                 );
                 Planned { component: name.clone(), replica, place }
             })
@@ -88,14 +89,17 @@ impl Site {
     }
 
     fn allows_here(&self, component: &Component) -> bool {
-        self.profile()
-            .is_some_and(|it| reference_allows(component.sites.as_ref(), it.site, &it.name))
+        self.promises(component.class)
+            && self
+                .profile()
+                .is_some_and(|it| reference_allows(component.sites.as_ref(), it.site, &it.name))
     }
 
-    fn planned_here(&self, need: Need, host: HostId) -> Where {
+    fn planned_here(&self, need: Need, class: Class, host: HostId) -> Where {
         let tariff = self.profile().expect("a plan is made for a configured site").tariff;
-        let price = Price { currency: tariff.currency, hourly: tariff.hourly(need.size) };
-        Where::Here { host, price }
+        let (_, hourly) =
+            tariff.hourly_in(need.size, class).expect("what is not sold here is not placed here");
+        Where::Here { host, price: Price { currency: tariff.currency, hourly } }
     }
 
     fn planned_elsewhere(
@@ -106,6 +110,7 @@ impl Site {
     ) -> Where {
         let able = |candidate: &&mut Candidate| {
             candidate.largest.holds(need.size)
+                && candidate.tariff.classes.cheapest(component.class).is_some()
                 && candidate.free.holds(need.size)
                 && self.peer(candidate.site).is_some_and(|peer| {
                     let name = peer.name.as_str();
@@ -117,9 +122,15 @@ impl Site {
         let best = left
             .iter_mut()
             .filter(able)
-            .min_by_key(|candidate| (candidate.tariff.hourly(need.size), candidate.site));
-        let Some(best) = best else {
-            let here = if self.allows_here(component) {
+            .filter_map(|candidate| {
+                let (_, hourly) = candidate.tariff.hourly_in(need.size, component.class)?;
+                Some((hourly, candidate))
+            })
+            .min_by_key(|(hourly, candidate)| (*hourly, candidate.site));
+        let Some((hourly, best)) = best else {
+            let here = if !self.promises(component.class) {
+                "this site sells nothing of so good a class"
+            } else if self.allows_here(component) {
                 "no host here has room for it"
             } else {
                 "its directives leave out this site"
@@ -128,8 +139,7 @@ impl Site {
             return Where::Nowhere { reason };
         };
         best.free = best.free.minus(need.size);
-        let tariff = best.tariff;
-        let price = Price { currency: tariff.currency, hourly: tariff.hourly(need.size) };
+        let price = Price { currency: best.tariff.currency, hourly };
         Where::Peer { site: best.site, price, among }
     }
 }

@@ -11,6 +11,7 @@ use crate::hull::Hull;
 use crate::ids::{CallId, HoldId, HostId, ImageId, MachineId, ServiceId, SiteId, TenantId};
 use crate::machine::{Goal, State};
 use crate::manifest::{ComponentName, Manifest, OnPartition, SiteReference};
+use crate::sla::Class;
 use crate::time::Timestamp;
 
 /// How machines of one submission hang together.
@@ -154,6 +155,8 @@ pub struct Machine {
     pub sites: Option<BTreeSet<SiteReference>>,
     /// What becomes of it if it cannot be reached.
     pub on_partition: OnPartition,
+    /// What is to be promised of it at the least.
+    pub class: Class,
     /// Where it should be.
     pub goal: Goal,
     /// The home's part of its epoch: how often it has been placed.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::names::Label;
 use crate::site::state::Role;
+use crate::sla::Class;
 
 fn add_key(name: &str, digest: u8, role: Role) -> OperatorAsk {
     let (name, tenant): (Label, Label) = (name.parse().unwrap(), "house".parse().unwrap());
@@ -46,6 +47,7 @@ fn a_machine_s_name_is_taken_until_it_is_destroyed() {
         size: size(1),
         sites: None,
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
     };
     let taken = Outcome::Refused(Refusal::NameTaken { name: "one".to_owned() });
     assert_eq!(world.ask(ALPHA, again), taken);
@@ -83,6 +85,7 @@ fn a_size_that_no_machine_has_is_refused() {
         size,
         sites: None,
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
     };
     for bad in [Size { vcpus: 0, ..size(1) }, Size { vcpus: 256, ..size(1) }] {
         let refused = Outcome::Refused(Refusal::BadSize { size: bad });

@@ -4,6 +4,7 @@
 mod agreements;
 mod catalogue;
 mod chance;
+mod classes;
 mod deploying;
 mod leading;
 mod leased;
@@ -37,6 +38,7 @@ use crate::machine::guest::Seen;
 use crate::machine::host::{self, Action, Found, Process};
 use crate::machine::{State, Verb};
 use crate::manifest::{self, Manifest, OnPartition};
+use crate::sla::{Catalogue, Class};
 use crate::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
 pub(super) const ALPHA: usize = 0;
@@ -245,7 +247,17 @@ impl World {
         on_partition: OnPartition,
     ) -> MachineId {
         let (name, image) = (name.parse().unwrap(), "guest".parse().unwrap());
-        match self.ask(at, TenantAsk::Define { name, image, size, sites: None, on_partition }) {
+        match self.ask(
+            at,
+            TenantAsk::Define {
+                name,
+                image,
+                size,
+                sites: None,
+                on_partition,
+                class: Class::BestEffort,
+            },
+        ) {
             Outcome::Machine(machine) => machine,
             other => panic!("{other:?}"),
         }
@@ -478,5 +490,6 @@ pub(super) const fn tariff(price: u64) -> Tariff {
         vcpu_hour: amount,
         memory_gib_hour: amount,
         disk_gib_hour: amount,
+        classes: Catalogue::NONE,
     }
 }

@@ -4,6 +4,7 @@ use super::agreements::running;
 use super::*;
 use crate::agreement;
 use crate::peering::{NOTICE, RETENTION, Setting};
+use crate::sla::Class;
 
 /// The agreement of alpha's machine at beta is over, and alpha is silent.
 fn over() -> (World, MachineId) {
@@ -80,7 +81,14 @@ fn a_host_with_kept_disks_takes_other_machines_but_not_the_same_one() {
     let hull = world.machine(ALPHA, machine).hull.clone();
     let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
     let (image, on_partition) = (image().id(), OnPartition::Fence);
-    let body = agreement::Call { call, tenant: tenant(), hull, image, on_partition };
+    let body = agreement::Call {
+        call,
+        tenant: tenant(),
+        hull,
+        image,
+        on_partition,
+        class: Class::BestEffort,
+    };
     world.smuggle(ALPHA, BETA, Message::Call(Box::new(body)));
     let answer = world.owed(BETA, ALPHA).pop().unwrap();
     let reason = agreement::Refusal::Duplicate;

@@ -5,6 +5,7 @@ use crate::agreement::{self, Call};
 use crate::hull::{Boot, Hull};
 use crate::ids::CallId;
 use crate::manifest::OnPartition;
+use crate::sla::Class;
 
 /// A world in which alpha owes beta two calls.
 fn calling() -> World {
@@ -58,7 +59,14 @@ fn other_call(world: &World, number: u128) -> Message {
     let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
     let call = CallId::from_uuid(uuid::Uuid::from_u128(number));
     let (image, on_partition) = (image().id(), OnPartition::Fence);
-    Message::Call(Box::new(Call { call, tenant: tenant(), hull, image, on_partition }))
+    Message::Call(Box::new(Call {
+        call,
+        tenant: tenant(),
+        hull,
+        image,
+        on_partition,
+        class: Class::BestEffort,
+    }))
 }
 
 #[test]
@@ -133,6 +141,7 @@ fn a_call_is_refused_for_a_reason() {
             hull,
             image,
             on_partition: OnPartition::Fence,
+            class: Class::BestEffort,
         }))
     };
     let known = image().id();
@@ -174,6 +183,7 @@ fn a_machine_that_is_here_already_is_not_taken_twice() {
         hull,
         image: image().id(),
         on_partition: OnPartition::Fence,
+        class: Class::BestEffort,
     }));
     let number = world.parties[BETA].site.peer(alpha).unwrap().taken + 1;
     let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
@@ -215,6 +225,7 @@ fn a_buyer_that_takes_up_no_answers_is_answered_no_more() {
             hull,
             image: image().id(),
             on_partition: OnPartition::Fence,
+            class: Class::BestEffort,
         }))
     };
     let alpha = world.parties[ALPHA].id;

@@ -14,6 +14,7 @@ use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
 use crate::peering::monitor::{MachineView, SiteView};
+use crate::sla::{Catalogue, Class};
 use crate::time::{Span, Timestamp};
 use crate::units::{Currency, Mebibytes, Micros, Permille, Price, Size, Tariff};
 
@@ -72,6 +73,7 @@ pub(super) fn advert() -> Advert {
         vcpu_hour: Micros(10_000),
         memory_gib_hour: Micros(5_000),
         disk_gib_hour: Micros(100),
+        classes: Catalogue { silver: Permille::new(1_250), ..Catalogue::NONE },
     };
     let free = Size { vcpus: 64, memory: Mebibytes(131_072), disk: Mebibytes(1 << 20) };
     Advert { free, largest: Size { vcpus: 32, ..free }, tariff }
@@ -87,6 +89,11 @@ pub(super) fn longest_advert() -> Statement<Advert> {
             vcpu_hour: most,
             memory_gib_hour: most,
             disk_gib_hour: most,
+            classes: Catalogue {
+                bronze: Some(Permille::MAX),
+                silver: Some(Permille::MAX),
+                gold: Some(Permille::MAX),
+            },
         },
     };
     longest_statement(body)
@@ -127,6 +134,7 @@ fn terms(size: Size, hourly: u64) -> Terms {
         size,
         image: ImageId::from_bytes([5; 32]),
         on_partition: OnPartition::Hold,
+        class: Class::Silver,
         price: Price { currency: Currency::EUR, hourly: Micros(hourly) },
         until: Timestamp::from_millis(hourly),
         notice: Span::from_millis(hourly),
@@ -149,6 +157,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             hull,
             image,
             on_partition: OnPartition::Hold,
+            class: Class::Silver,
         })),
         1 => Message::Offer { call, hold, terms },
         2 => Message::Refuse { call, reason: Refusal::NoCapacity },
