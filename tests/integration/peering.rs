@@ -92,9 +92,11 @@ fn real_peers_set_their_own_policies_while_they_run_and_part() -> Result<()> {
         site.peers.clear();
         site.vcpus = 4;
     }
+    plan.sites[1].sla.insert("gold".to_owned(), "1.500".to_owned());
     let mut world = World::start("peering", &plan)?;
     let nodes = [HOME, SELLER].map(|site| world.pids(site).map(|all| all[2]));
     one_side_buys_and_the_other_does_not(&world)?;
+    what_is_promised_has_its_price(&world)?;
     a_seller_sets_its_price_and_its_credit(&world)?;
     they_part_once_nothing_stands_in_the_way(&world)?;
     for (site, before) in [HOME, SELLER].into_iter().zip(nodes) {
@@ -125,6 +127,20 @@ fn one_side_buys_and_the_other_does_not(world: &World) -> Result<()> {
     ensure!(machines.len() == 1 && machines[0]["name"] == "shop/app-1", "{seen}");
     let none = world.sites.ask(SELLER, &["peer", "monitor", HOME])?;
     ensure!(none.code != 0 && none.err.contains("has none"), "{none:?}");
+    Ok(())
+}
+
+fn what_is_promised_has_its_price(world: &World) -> Result<()> {
+    let text = manifest("promised", &[("app", 1, Some(ANYWHERE))]) + "    sla: Gold\n";
+    let file = world.file("promised.yaml", &text)?;
+    note(Instant::now(), &world.sites.say(HOME, &["service", "submit", &file, "--plan"])?);
+    world.sites.say(HOME, &["service", "submit", &file])?;
+    let (plain, promised) = (price(world, HOME, "shop")?, price(world, HOME, "promised")?);
+    ensure!(promised.abs_diff(plain * 3 / 2) <= 1, "{plain} and {promised}");
+    let all: Vec<Value> = world.sites.read(HOME, &["agreement", "ls"])?;
+    let classes: Vec<&Value> = all.iter().map(|it| &it["class"]).collect();
+    ensure!(classes.contains(&&json!("gold")), "{all:?}");
+    world.sites.say(HOME, &["service", "end", "promised"])?;
     Ok(())
 }
 
