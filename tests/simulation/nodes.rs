@@ -323,10 +323,12 @@ impl World {
             self.census.nodes_replaced += 1;
             return;
         }
-        let lost = |row: &Host| row.node == node && row.ended.is_some();
+        let of_node = |row: &Host| row.node == node;
+        let all_lost = state.hosts().all(|(_, row)| !of_node(row) || row.ended.is_some());
+        // They are one machine: it is switched off, and forgotten, once nothing of it is alive.
+        let forgets = |row: &Host| all_lost && of_node(row);
         let hosts: Vec<HostId> =
-            state.hosts().filter(|(_, row)| lost(row)).map(|(id, _)| *id).collect();
-        let all_lost = state.hosts().filter(|(_, row)| row.node == node).count() == hosts.len();
+            state.hosts().filter(|(_, row)| forgets(row)).map(|(id, _)| *id).collect();
         let stays = |row: &Node| row.standing == Standing::Voter;
         let is_last = state.nodes().all(|(it, row)| it == node || !stays(row));
         let (me, mut machines, mut agreements) = (self.members[member].id, vec![], vec![]);
