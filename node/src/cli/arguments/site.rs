@@ -107,7 +107,8 @@ pub enum Host {
         /// Which.
         host: String,
     },
-    /// Forget one that is lost and will not come back: whatever was left on it counts as gone.
+    /// Forget one that is lost and will not come back. Switch it off first: whatever was left on it
+    /// counts as gone, and may be started elsewhere.
     Rm {
         /// Which.
         host: String,
