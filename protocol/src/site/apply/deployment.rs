@@ -147,13 +147,20 @@ impl Site {
         }
     }
 
+    /// Why there is no place here for a machine of a class that may run here, or may not.
+    pub(in crate::site) fn why_not_here(&self, class: Class, may_run: bool) -> &'static str {
+        if !self.promises(class) {
+            "this site sells nothing of so good a class"
+        } else if may_run {
+            "no host here has room for it"
+        } else {
+            "its directives leave out this site"
+        }
+    }
+
     fn why_no_place(&self, machine: MachineId, refused: &BTreeMap<SiteId, Refusal>) -> String {
-        let here = match self.machines.get(&machine) {
-            Some(row) if !self.promises(row.class) => "this site sells nothing of so good a class",
-            Some(row) if !self.may_run_here(row) => "its directives leave out this site",
-            Some(_) | None => "no host here has room for it",
-        };
-        let mut reason = here.to_owned();
+        let Some(row) = self.machines.get(&machine) else { return String::new() };
+        let mut reason = self.why_not_here(row.class, self.may_run_here(row)).to_owned();
         if refused.is_empty() {
             reason.push_str("; no peer could be asked");
         }

@@ -128,13 +128,7 @@ impl Site {
             })
             .min_by_key(|(hourly, candidate)| (*hourly, candidate.site));
         let Some((hourly, best)) = best else {
-            let here = if !self.promises(component.class) {
-                "this site sells nothing of so good a class"
-            } else if self.allows_here(component) {
-                "no host here has room for it"
-            } else {
-                "its directives leave out this site"
-            };
+            let here = self.why_not_here(component.class, self.allows_here(component));
             let reason = format!("{here}, and no peer it may go to advertises room for it");
             return Where::Nowhere { reason };
         };
