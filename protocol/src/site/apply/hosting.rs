@@ -78,8 +78,9 @@ impl Site {
     ) -> Outcome {
         for observation in observations {
             let name = observation.guest;
-            if self.remains.get(&(host, name)).is_some() {
-                if observation.seen == Seen::Released {
+            if let Some(remains) = self.remains.get(&(host, name)) {
+                let is_of_it = observation.epoch == remains.epoch;
+                if is_of_it && observation.seen == Seen::Released {
                     self.remove_remains(host, name);
                 }
                 continue;

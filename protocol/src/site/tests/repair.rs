@@ -85,6 +85,25 @@ fn what_is_left_on_a_host_ends_when_it_is_back_and_nothing_is_placed_there_befor
 }
 
 #[test]
+fn what_was_said_of_an_earlier_start_does_not_clear_what_is_left_on_a_host() {
+    let mut world = two_hosts(4, &[]);
+    let machine = running(&mut world, OnPartition::Fence);
+    let first = host_of(&world, machine);
+    let guest = MachineName { home: world.parties[ALPHA].site.me(), machine };
+    lose(&mut world, ALPHA, first);
+    world.settle();
+    let left = |world: &World| world.parties[ALPHA].site.assignments(first);
+    let [remains] = &left(&world)[..] else { panic!("one guest was there") };
+    let now = remains.progress.epoch;
+    let earlier = Epoch { home: now.home - 1, ..now };
+    for (epoch, remain) in [(earlier, 1), (now, 0)] {
+        let observations = vec![Observation { guest, epoch, seen: Seen::Released }];
+        world.apply(ALPHA, Command::Observe { host: first, observations });
+        assert_eq!(left(&world).len(), remain, "Released was said of {epoch}");
+    }
+}
+
+#[test]
 fn a_guest_that_is_held_stays_on_its_lost_host_and_says_so() {
     let mut world = two_hosts(4, &[]);
     let machine = running(&mut world, OnPartition::Hold);
