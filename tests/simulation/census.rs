@@ -149,6 +149,10 @@ census! {
     hypervisors_lost,
     /// Looks of a host that had to wait for its node to catch up.
     hosts_behind,
+    /// What hosts saw, and their leader was not told.
+    observations_lost,
+    /// What hosts saw, and their leader was told when they had looked again.
+    observations_late,
     /// Leases granted to hosts.
     leases_granted,
     /// Sessions granted to providers.

@@ -130,6 +130,8 @@ pub(crate) struct Host {
     pub(crate) told: Option<String>,
     /// When the node looks again; earlier plans are void.
     pub(crate) work_at: u64,
+    /// Until when it waits for an answer to what it has told its site.
+    pub(crate) answered_at: u64,
     /// What the node holds of leases.
     pub(crate) held: Held,
     /// How often the node was started.
@@ -152,6 +154,7 @@ impl Host {
             unreachable_until: None,
             told: None,
             work_at: u64::MAX,
+            answered_at: 0,
             held: Held::default(),
             life: 0,
             renew_at: u64::MAX,
@@ -163,6 +166,7 @@ impl Host {
     pub(crate) fn interrupt(&mut self) {
         self.doing = None;
         self.told = None;
+        self.answered_at = 0;
         self.held = Held::default();
         self.life += 1;
         self.renew_at = u64::MAX;

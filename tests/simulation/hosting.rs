@@ -1,17 +1,22 @@
 //! How nodes work on their hosts: look, take one step, look again.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use protocol::ids::MachineName;
-use protocol::machine::guest::Seen;
+use protocol::machine::guest::{Progress, Seen};
 use protocol::machine::host::{Action, next};
+use protocol::site::Assignment;
 use protocol::site::command::{Described, Observation};
 use protocol::site::{Command, Site};
 
-use crate::host::{Asked, Guest, Memory, Step, steps};
+use crate::host::{Asked, Guest, Host, Local, Memory, Step, steps};
 use crate::member::Reply;
 use crate::rule::Rule;
 use crate::world::{Event, World};
+
+/// How long a node waits to hear that its site has taken note of what it saw, in milliseconds.
+const PATIENCE: u64 = 1_000;
 
 impl World {
     /// A node looks at one of its hosts, or takes the next step there.
@@ -40,7 +45,8 @@ impl World {
             }
             self.disturb(member, host, name);
         }
-        let pause = self.chance.between(25, 60);
+        let answered_at = self.members[member].hosts[host].answered_at;
+        let pause = self.chance.between(25, 60).max(answered_at.saturating_sub(now));
         self.wake_host(member, host, pause);
     }
 
@@ -90,18 +96,17 @@ impl World {
             self.renew_soon(member, host, 500);
             return false;
         }
-        let now = self.now;
-        let row = &self.members[member].hosts[host];
-        let site: &Site = &self.members[member].replicas[node].site;
+        let looked = self.look_at(member, host);
+        for (_, action, progress, local) in looked.iter().filter(|_| !behind) {
+            self.judge_action((member, host), action, progress, *local);
+        }
         let mut ready = Vec::new();
         let mut waiting = false;
-        for assignment in site.assignments(row.id) {
-            let local = row.locals.get(&assignment.name).copied().unwrap_or_default();
-            let action = next(&assignment.progress, local.found(now));
+        for (name, action, progress, local) in looked {
             if action == Action::Shutdown && local.asked.is_some() {
                 waiting = true;
             } else if action != Action::Nothing {
-                ready.push((assignment.name, action, assignment.progress.epoch));
+                ready.push((name, action, progress.epoch));
             }
         }
         let mut leased = Vec::new();
@@ -119,6 +124,18 @@ impl World {
         let steps: VecDeque<Step> = steps(&action, epoch, self.left_out);
         self.members[member].hosts[host].doing = Some((name, steps));
         true
+    }
+
+    /// What is to be done on a host, guest by guest: why, and with what.
+    fn look_at(&self, member: usize, host: usize) -> Vec<(MachineName, Action, Progress, Local)> {
+        let row = &self.members[member].hosts[host];
+        let site: &Site = &self.members[member].replicas[row.node].site;
+        let guests =
+            site.assignments(row.id).into_iter().map(|Assignment { name, progress, .. }| {
+                let local = row.locals.get(&name).copied().unwrap_or_default();
+                (name, next(&progress, local.found(self.now)), progress, local)
+            });
+        guests.collect()
     }
 
     /// A process that no row of the site stands for is nobody's.
@@ -212,9 +229,23 @@ impl World {
         guest: MachineName,
         (epoch, seen): (protocol::epoch::Epoch, Seen),
     ) {
-        let host = self.members[member].hosts[host].id;
+        let Host { id, node, .. } = self.members[member].hosts[host];
         let observations = vec![Observation { guest, epoch, seen }];
-        self.propose(member, Command::Observe { host, observations }, Reply::Nobody);
+        let told = Rc::new(Command::Observe { host: id, observations });
+        let Some(leader) = self.members[member].leader else { return };
+        let once = self.inner_delay(member, (node, leader));
+        self.census.observations_lost += u64::from(once.is_none());
+        // Who hears nothing says it again, also when the first was only late.
+        let again = !self.is_quiet(member) && self.chance.once_in(20);
+        let again = if again { self.inner_delay(member, (node, leader)) } else { None };
+        for delay in [once, again].into_iter().flatten() {
+            self.census.observations_late += u64::from(delay > PATIENCE);
+            let told = Rc::clone(&told);
+            self.schedule(self.now + delay, Event::Observed { member, told });
+        }
+        // The node waits for its leader's answer, though not for ever.
+        let wait = once.map_or(PATIENCE, |delay| delay.min(PATIENCE));
+        self.members[member].hosts[host].answered_at = self.now + wait;
     }
 
     /// What may happen right after a step: the guest ends, or the node is killed.

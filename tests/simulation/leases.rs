@@ -189,7 +189,7 @@ impl World {
     }
 
     /// How long a message between nodes of a site is on its way; none if it is lost.
-    fn inner_delay(&mut self, member: usize, (from, to): (usize, usize)) -> Option<u64> {
+    pub(crate) fn inner_delay(&mut self, member: usize, (from, to): (usize, usize)) -> Option<u64> {
         if from == to {
             return Some(1);
         }

@@ -210,6 +210,11 @@ fn a_host_that_looks_at_the_past_is_found() {
 }
 
 #[test]
+fn a_site_that_takes_late_word_of_a_guest_for_new_is_found() {
+    is_missed(Rule::EpochsTold, HECTIC, &["undisturbed"]);
+}
+
+#[test]
 fn a_node_that_acknowledges_too_early_is_found() {
     is_missed(Rule::CommittedFirst, HECTIC, &["durability"]);
 }

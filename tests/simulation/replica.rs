@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use protocol::agreement::Message;
 use protocol::codec;
+use protocol::ids::HostId;
 use protocol::peering::Reserve;
 use protocol::rows::{ROW_BYTES_MAX, Replicated, Row};
+use protocol::site::command::Observation;
 use protocol::site::state::{Peer, Profile};
 use protocol::site::{Command, Outcome, Site, Stamped};
 use protocol::units::Micros;
@@ -91,7 +93,15 @@ impl Replica {
         let hidden = self.leave_out(&stamped.command);
         let at = stamped.at.max(self.site.now());
         let deadline_passes = self.site.next_deadline().is_some_and(|deadline| deadline <= at);
-        let outcome = self.site.apply(stamped);
+        let outcome = match (&stamped.command, self.left_out) {
+            (Command::Observe { host, observations }, Some(Rule::EpochsTold)) => {
+                let observations =
+                    observations.iter().map(|it| self.as_if_new(*host, it)).collect();
+                let command = Command::Observe { host: *host, observations };
+                self.site.apply(&Stamped { command, ..stamped.clone() })
+            }
+            _ => self.site.apply(stamped),
+        };
         self.applied += 1;
         let mut touched = Vec::new();
         for change in self.site.take_changes() {
@@ -109,6 +119,13 @@ impl Replica {
         let wrong = (refused && !touched.is_empty() && !deadline_passes)
             .then(|| format!("{outcome:?} has changed rows of tables {touched:?}"));
         (outcome, wrong)
+    }
+
+    /// What was seen on a host, as if it had been seen of what is there by now.
+    fn as_if_new(&self, host: HostId, seen: &Observation) -> Observation {
+        let present = self.site.assignments(host).into_iter().find(|it| it.name == seen.guest);
+        let epoch = present.map_or(seen.epoch, |it| it.progress.epoch);
+        Observation { epoch, ..seen.clone() }
     }
 
     /// Leaves a rule of the state out, by changing rows before a command is applied. What it
@@ -146,6 +163,7 @@ impl Replica {
                 | Rule::PreparedFirst
                 | Rule::SavedOnce
                 | Rule::CaughtUp
+                | Rule::EpochsTold
                 | Rule::CommittedFirst
                 | Rule::HoldsCounted
                 | Rule::CreditBounded

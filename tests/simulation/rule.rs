@@ -20,6 +20,8 @@ pub(crate) enum Rule {
     PreparedFirst,
     /// A host deletes saved memory before the guest goes on from it.
     SavedOnce,
+    /// What a host says of a guest counts only for the start of which it says it.
+    EpochsTold,
     /// A host looks only at a state that has caught up with what is committed.
     CaughtUp,
     /// A node answers a peer only once its messages are committed.

@@ -74,6 +74,8 @@ pub(crate) enum Event {
         question: Question,
         term: u64,
     },
+    /// What a host saw arrives at the site's leader.
+    Observed { member: usize, told: Rc<Command> },
     /// A fence looks at its deadlines.
     Fence { member: usize, host: usize },
     /// Something arrives.
@@ -241,6 +243,9 @@ impl World {
             }
             Event::SessionRead { from, to, number, machines, question, term } => {
                 self.session_read((from, to), (number, &machines), (question, term));
+            }
+            Event::Observed { member, told } => {
+                self.propose(member, Command::clone(&told), Reply::Nobody);
             }
             Event::Fence { member, host } => self.fence(member, host),
             Event::Ask => self.ask(),

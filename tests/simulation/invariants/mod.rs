@@ -10,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod replicas;
 pub(crate) mod scaling;
 pub(crate) mod settled;
+pub(crate) mod undisturbed;
 
 use std::fmt;
 
