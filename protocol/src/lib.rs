@@ -16,6 +16,7 @@ pub mod ids;
 pub mod names;
 pub mod rows;
 pub mod sla;
+mod text;
 pub mod time;
 pub mod units;
 
@@ -23,6 +24,7 @@ pub mod units;
 pub mod hull;
 pub mod images;
 pub mod manifest;
+pub mod networks;
 
 // Choices.
 pub mod market;

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{MachineId, RequestId, ServiceId};
 use protocol::machine::{Goal, Verb};
-use protocol::manifest::{Component, ComponentName, Manifest, OnPartition, SiteReference};
+use protocol::manifest::{
+    Attachment, Component, ComponentName, LAN, Manifest, Network, NetworkName, OnPartition,
+    SiteReference,
+};
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
@@ -30,6 +33,15 @@ pub(crate) struct Client {
     tries: u64,
     /// What it was answered.
     pub(crate) answer: Option<Outcome>,
+}
+
+/// The one network of a service that names none, with everything on it.
+fn lan() -> BTreeMap<NetworkName, Network> {
+    BTreeMap::from([(LAN.parse().expect("a label"), Network::default())])
+}
+
+fn on_lan() -> BTreeMap<NetworkName, Attachment> {
+    BTreeMap::from([(LAN.parse().expect("a label"), Attachment::default())])
 }
 
 impl World {
@@ -74,13 +86,14 @@ impl World {
             size: SMALL,
             replicas: 1,
             after: BTreeSet::new(),
+            networks: on_lan(),
             sites: None,
             on_partition: OnPartition::Fence,
             class: Class::BestEffort,
         };
         let components = BTreeMap::from([("one".parse().expect("a component's name"), component)]);
         let service = format!("alone-{}", self.clients.len());
-        let manifest = Manifest::new(service.parse().expect("a service's name"), components)
+        let manifest = Manifest::new(service.parse().expect("a service's name"), lan(), components)
             .expect("a manifest within its limits");
         let ask = TenantAsk::Submit { manifest: Box::new(manifest), mode: Mode::BestEffort };
         self.enlist(member, ask)
@@ -172,6 +185,7 @@ impl World {
                 size: self.size(),
                 replicas: u32::try_from(self.chance.between(1, 8 / tiers)).expect("a few"),
                 after,
+                networks: on_lan(),
                 sites: self.directive(),
                 on_partition: self.on_partition(),
                 class: self.class(),
@@ -179,7 +193,7 @@ impl World {
             components.insert(name, component);
         }
         let service = format!("service-{}", self.clients.len());
-        Manifest::new(service.parse().expect("a service's name"), components)
+        Manifest::new(service.parse().expect("a service's name"), lan(), components)
             .expect("a manifest within its limits")
     }
 

@@ -10,7 +10,7 @@ use super::{none, root};
 /// Everything that `protocol` is made of when it runs or is compiled, and why it may be. Nothing
 /// here opens a file or a socket, reads a clock, starts a thread or draws a random number in the
 /// features that `protocol` asks for.
-const PROTOCOL: [(&str, &str); 49] = [
+const PROTOCOL: [(&str, &str); 50] = [
     ("annotate-snippets", "serde-saphyr: shows the place of an error in a text it is given"),
     ("anstyle", "annotate-snippets: colours, as data"),
     ("arraydeque", "granit-parser: a queue of fixed size"),
@@ -33,6 +33,7 @@ const PROTOCOL: [(&str, &str); 49] = [
     ("encoding_rs_io", "serde-saphyr: text encodings, over readers that it is given"),
     ("granit-parser", "serde-saphyr: the grammar of YAML"),
     ("hybrid-array", "digest: arrays by type"),
+    ("ipnet", "prefixes of networks"),
     ("multiversion_no_op", "encoding: a macro that does nothing here"),
     ("nohash-hasher", "serde-saphyr: a hasher for numbers; its order is not observed"),
     ("num-traits", "serde-saphyr: numbers"),

@@ -7,7 +7,10 @@ use super::{none, tracked};
 
 /// The layers, from what depends on nothing to the edge.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("words", &["codec", "epoch", "identity", "ids", "names", "rows", "sla", "time", "units"]),
+    (
+        "words",
+        &["codec", "epoch", "identity", "ids", "names", "rows", "sla", "text", "time", "units"],
+    ),
     ("descriptions", &["elasticity", "hull", "images", "manifest", "networks"]),
     ("choices", &["accounting", "market", "membership", "placement"]),
     ("conversations", &["agreement", "lease", "machine", "migration", "peering", "settlement"]),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::problem::{Problem, printable};
+use super::problem::Problem;
+use crate::text::printable;
 
 /// The most mistakes that are told of one file: nobody mends more before asking again, and a
 /// hostile file cannot make us tell millions.

@@ -16,6 +16,7 @@
 
 mod fault;
 mod name;
+mod network;
 mod order;
 mod partition;
 mod problem;
@@ -33,10 +34,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::hull;
 use crate::sla::Class;
+use crate::text::excerpt;
 use crate::units::{Mebibytes, Size};
 
 pub use fault::{Fault, Faults, Place};
-pub use name::{ComponentName, Error as NameError, ImageName, ServiceName, SiteReference};
+pub use name::{
+    ComponentName, Error as NameError, GroupName, ImageName, NetworkName, ServiceName,
+    SiteReference,
+};
+pub use network::{Attachment, LAN, Network, Problem as NetworkProblem};
 pub use partition::{OnPartition, Unknown as UnknownPolicy};
 pub use problem::{Problem, Shape};
 
@@ -70,6 +76,7 @@ const DISK: RangeInclusive<Mebibytes> = Mebibytes(1)..=Mebibytes::from_gib(64 <<
 #[serde(try_from = "Unchecked")]
 pub struct Manifest {
     service: ServiceName,
+    networks: BTreeMap<NetworkName, Network>,
     components: BTreeMap<ComponentName, Component>,
 }
 
@@ -84,6 +91,8 @@ pub struct Component {
     pub replicas: u32,
     /// Components whose machines must all be ACTIVE before its own are started.
     pub after: BTreeSet<ComponentName>,
+    /// The networks that its machines are on, a card each.
+    pub networks: BTreeMap<NetworkName, Attachment>,
     /// The sites that may run it; none given, any may.
     pub sites: Option<BTreeSet<SiteReference>>,
     /// What becomes of a machine of it that cannot be reached.
@@ -96,6 +105,7 @@ pub struct Component {
 #[derive(Deserialize)]
 struct Unchecked {
     service: ServiceName,
+    networks: BTreeMap<NetworkName, Network>,
     components: BTreeMap<ComponentName, Component>,
 }
 
@@ -103,7 +113,7 @@ impl TryFrom<Unchecked> for Manifest {
     type Error = Problem;
 
     fn try_from(unchecked: Unchecked) -> Result<Self, Problem> {
-        Self::new(unchecked.service, unchecked.components)
+        Self::new(unchecked.service, unchecked.networks, unchecked.components)
     }
 }
 
@@ -142,13 +152,15 @@ pub fn check_images(text: &[u8], manifest: &Manifest, catalogue: &[&str]) -> Res
 }
 
 impl Manifest {
-    /// The manifest with these components.
+    /// The manifest with these networks and components.
     ///
     /// # Errors
     ///
-    /// The first limit that is not kept, or component that could never be started.
+    /// The first limit that is not kept, or component that could never be started, or network
+    /// that could not be.
     pub fn new(
         service: ServiceName,
+        networks: BTreeMap<NetworkName, Network>,
         components: BTreeMap<ComponentName, Component>,
     ) -> Result<Self, Problem> {
         if components.is_empty() {
@@ -183,13 +195,22 @@ impl Manifest {
         if machines > MACHINES_MAX {
             return Err(Problem::TooManyMachines { machines });
         }
-        Ok(Self { service, components })
+        if let Some(misfit) = network::misfits(&networks, &components).into_iter().next() {
+            return Err(misfit.problem);
+        }
+        Ok(Self { service, networks, components })
     }
 
     /// The service's name.
     #[must_use]
     pub const fn service(&self) -> &ServiceName {
         &self.service
+    }
+
+    /// The networks, by name.
+    #[must_use]
+    pub const fn networks(&self) -> &BTreeMap<NetworkName, Network> {
+        &self.networks
     }
 
     /// The components, by name.
@@ -217,7 +238,7 @@ impl Manifest {
             return Err(Problem::UnknownComponent { component: component.clone(), similar });
         };
         scaled.replicas = replicas;
-        Self::new(self.service.clone(), components)
+        Self::new(self.service.clone(), self.networks.clone(), components)
     }
 
     /// The components in the order in which they are started, as waves: those of one wave wait
@@ -270,7 +291,7 @@ fn out_of_range<T: fmt::Display>(
 ) -> Problem {
     Problem::OutOfRange {
         what,
-        value: problem::excerpt(&value.to_string()),
+        value: excerpt(&value.to_string()),
         least: range.start().to_string(),
         most: range.end().to_string(),
     }
@@ -281,10 +302,20 @@ fn out_of_range<T: fmt::Display>(
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "service: \"{}\"", self.service)?;
+        let named = self.networks != network::default_networks();
+        if named {
+            writeln!(f, "networks:")?;
+            for (name, network) in &self.networks {
+                write!(f, "  \"{name}\":{network}")?;
+            }
+        }
         writeln!(f, "components:")?;
         for (name, component) in &self.components {
             writeln!(f, "  \"{name}\":")?;
             write!(f, "{component}")?;
+            if named {
+                network::write_attachments(&component.networks, f)?;
+            }
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::excerpt;
 use crate::ids::SiteId;
 use crate::images;
+use crate::text::excerpt;
 
 /// The most characters of a label (RFC 1035, section 2.3.4).
 const LABEL_MAX: usize = 63;
@@ -112,6 +112,10 @@ const SERVICE: Rule = Rule {
 
 const COMPONENT: Rule = Rule { kind: "component", ..SERVICE };
 
+const NETWORK: Rule = Rule { kind: "network", ..SERVICE };
+
+const GROUP: Rule = Rule { kind: "group", ..SERVICE };
+
 const IMAGE: Rule = Rule {
     kind: "image",
     limit: images::NAME_MAX,
@@ -197,6 +201,10 @@ names! {
     ServiceName, SERVICE;
     /// The name of a component within its service.
     ComponentName, COMPONENT;
+    /// The name of a network within its service.
+    NetworkName, NETWORK;
+    /// The name of a group of networks, or of machines, within its service.
+    GroupName, GROUP;
     /// The name of an image in the catalogue of a site.
     ImageName, IMAGE;
     /// A site as a tenant refers to it: by its name, which is only a label, or by its id.

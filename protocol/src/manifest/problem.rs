@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::name::{self, ComponentName, ImageName};
-use super::{COMPONENTS_MAX, LENGTH_MAX, MACHINES_MAX};
-
-/// The most characters of foreign text that a message repeats.
-const EXCERPT_MAX: usize = 40;
+use super::{COMPONENTS_MAX, LENGTH_MAX, MACHINES_MAX, network};
 
 /// The most characters of a word that is compared with others: no name is longer, and the
 /// comparison takes time with the square.
@@ -25,6 +22,14 @@ pub enum Shape {
     Number,
     /// An amount of memory or disk.
     Size,
+    /// A prefix of addresses.
+    Prefix,
+    /// Bytes a second.
+    Speed,
+    /// An address.
+    Address,
+    /// True or false.
+    Truth,
 }
 
 impl fmt::Display for Shape {
@@ -35,6 +40,10 @@ impl fmt::Display for Shape {
             Self::Names => "a list of names",
             Self::Number => "a whole number",
             Self::Size => "a size",
+            Self::Prefix => "a prefix",
+            Self::Speed => "a speed",
+            Self::Address => "an address",
+            Self::Truth => "true or false",
         })
     }
 }
@@ -174,6 +183,9 @@ pub enum Problem {
         /// One that is, with a similar name.
         similar: Option<String>,
     },
+    /// Something about networks.
+    #[error(transparent)]
+    Network(#[from] network::Problem),
     /// A component is to be started after itself.
     #[error("'{component}' cannot wait for itself")]
     AfterItself {
@@ -259,6 +271,7 @@ impl Problem {
             Self::TooManyMachines { .. } => {
                 "lower the replicas, or split it into several services".to_owned()
             }
+            Self::Network(problem) => problem.hint(),
             Self::UnknownComponent { similar: Some(similar), .. }
             | Self::NoSuchChoice { similar: Some(similar), .. }
             | Self::NoSuchImage { similar: Some(similar), .. } => {
@@ -291,6 +304,10 @@ fn example(key: &str, shape: Shape) -> String {
         Shape::Names => format!("a list such as '{key}: [alpha, beta]'"),
         Shape::Number => format!("a line such as '{key}: 1'"),
         Shape::Size => format!("a line such as '{key}: 128MiB'"),
+        Shape::Prefix => format!("a line such as '{key}: 10.1.0.0/16'"),
+        Shape::Speed => format!("a line such as '{key}: 5MBS'"),
+        Shape::Address => format!("a line such as '{key}: 10.1.0.9'"),
+        Shape::Truth => format!("a line such as '{key}: true'"),
     }
 }
 
@@ -304,6 +321,10 @@ fn wrong_type_hint(expected: Shape, found: &str) -> String {
         Shape::Names => "write a list in brackets, such as [alpha, beta]",
         Shape::Number => "write digits only, without quotes, such as 2",
         Shape::Size => "write a whole number followed by MiB, GiB or TiB, such as 128MiB",
+        Shape::Prefix => "write an address and a length, such as 10.1.0.0/16",
+        Shape::Speed => "write megabytes a second, such as 5MBS",
+        Shape::Address => "write four numbers, as in 10.1.0.9",
+        Shape::Truth => "write true or false",
     }
     .to_owned()
 }
@@ -317,28 +338,6 @@ fn circle(components: &[ComponentName]) -> String {
         text.push_str(component.as_str());
     }
     text
-}
-
-/// Foreign text as a message may repeat it: short, and nothing in it that moves a cursor.
-pub(super) fn excerpt(text: &str) -> String {
-    shortened(text, EXCERPT_MAX)
-}
-
-/// At most `limit` characters of foreign text, and a mark if there are more.
-pub(super) fn shortened(text: &str, limit: usize) -> String {
-    let visible = |c| if printable(c) { c } else { '\u{fffd}' };
-    let mut shortened: String = text.chars().take(limit).map(visible).collect();
-    if text.chars().nth(limit).is_some() {
-        shortened.push('…');
-    }
-    shortened
-}
-
-/// Whether a terminal shows the character in its place: no control, and none of those that turn
-/// the direction of writing.
-pub(super) fn printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The candidate that `word` was probably meant to be.

@@ -10,14 +10,16 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::fault::{Faults, Place};
-use super::name::{self, ComponentName, SiteReference};
-use super::problem::{Problem, Shape, excerpt, similar};
+use super::name::{self, ComponentName, NetworkName, SiteReference};
+use super::network::{self, Attachment, Misfit};
+use super::problem::{Problem, Shape, similar};
 use super::tree::{Node, Value};
 use super::{
     COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
     SITES_MAX, VCPUS, order, out_of_range, within,
 };
 use crate::sla::Class;
+use crate::text::excerpt;
 use crate::units::{MalformedSize, Mebibytes, Size};
 
 /// The manifest that the tree stands for.
@@ -33,25 +35,28 @@ pub(super) fn manifest(root: &Node) -> Result<Manifest, Faults> {
 }
 
 #[derive(Default)]
-struct Reader {
-    faults: Faults,
+pub(super) struct Reader {
+    pub(super) faults: Faults,
+    /// The network that a component is on that names none, if there is only one.
+    only_network: Option<NetworkName>,
+    has_several_networks: bool,
 }
 
 /// The values under the known keys of a mapping.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     /// Where to say that one is missing.
     owner: Place,
     path: String,
-    values: BTreeMap<&'a str, &'a Node>,
+    pub(super) values: BTreeMap<&'a str, &'a Node>,
     /// Keys that are there, but misspelt, and told of already.
     misspelt: BTreeSet<String>,
 }
 
 /// A key in a mapping, and its value.
-struct Entry<'a> {
-    key: &'a str,
-    place: Place,
-    value: &'a Node,
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a str,
+    pub(super) place: Place,
+    pub(super) value: &'a Node,
 }
 
 /// For each component, those that it says it is started after, and where it says so.
@@ -59,13 +64,27 @@ type Waits = BTreeMap<ComponentName, BTreeMap<ComponentName, Place>>;
 
 impl Reader {
     fn manifest(&mut self, root: &Node) -> Option<Manifest> {
-        let fields = self.fields(root, root.place, "", &["service", "components"])?;
+        let fields = self.fields(root, root.place, "", &["service", "networks", "components"])?;
         let service = self.name(&fields, "service");
+        let networks = match fields.values.get("networks") {
+            Some(node) => self.networks(node),
+            None => Some(network::default_networks()),
+        };
+        let names: Vec<&NetworkName> = networks.iter().flat_map(BTreeMap::keys).collect();
+        self.has_several_networks = names.len() > 1;
+        if let [only] = names[..] {
+            self.only_network = Some(only.clone());
+        }
         let components = match self.required(&fields, "components", Shape::Mapping) {
             Some(node) => self.components(node),
             None => None,
         };
-        Some(Manifest { service: service?, components: components? })
+        let (networks, components) = (networks?, components?);
+        for Misfit { keys, problem } in network::misfits(&networks, &components) {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            self.faults.add(root.place_of(&keys), &keys.join("."), problem);
+        }
+        Some(Manifest { service: service?, networks, components })
     }
 
     fn components(&mut self, node: &Node) -> Option<BTreeMap<ComponentName, Component>> {
@@ -115,6 +134,7 @@ impl Reader {
             "disk",
             "replicas",
             "after",
+            "networks",
             "place",
             "on_partition",
             "sla",
@@ -132,6 +152,15 @@ impl Reader {
         if let Some(node) = fields.values.get("after") {
             *after = self.names(node, &format!("{path}.after"), COMPONENTS_MAX, "components");
         }
+        let networks = match (fields.values.get("networks"), &self.only_network) {
+            (Some(node), _) => self.attachments(node, &format!("{path}.networks")),
+            (None, Some(only)) => Some(BTreeMap::from([(only.clone(), Attachment::default())])),
+            (None, None) if self.has_several_networks => {
+                self.required(&fields, "networks", Shape::Names);
+                None
+            }
+            (None, None) => None,
+        };
         let sites = match fields.values.get("place") {
             Some(node) => Some(self.sites(node, &format!("{path}.place"))?),
             None => None,
@@ -149,6 +178,7 @@ impl Reader {
             size: Size { vcpus: vcpus?, memory: memory?, disk: disk? },
             replicas: replicas?,
             after: after.keys().cloned().collect(),
+            networks: networks?,
             sites,
             on_partition: on_partition?,
             class: class?,
@@ -160,7 +190,7 @@ impl Reader {
         self.choice(node, path, KNOWN)
     }
 
-    fn class(&mut self, node: &Node, path: &str) -> Option<Class> {
+    pub(super) fn class(&mut self, node: &Node, path: &str) -> Option<Class> {
         const KNOWN: &[&str] = &[
             Class::BestEffort.as_str(),
             Class::Bronze.as_str(),
@@ -171,7 +201,7 @@ impl Reader {
     }
 
     /// One of a few known words.
-    fn choice<T: FromStr>(
+    pub(super) fn choice<T: FromStr>(
         &mut self,
         node: &Node,
         path: &str,
@@ -229,7 +259,7 @@ impl Reader {
     }
 
     /// The pairs of a mapping whose keys are text; of a repeated key, the first.
-    fn entries<'a>(&mut self, node: &'a Node, path: &str) -> Option<Vec<Entry<'a>>> {
+    pub(super) fn entries<'a>(&mut self, node: &'a Node, path: &str) -> Option<Vec<Entry<'a>>> {
         let Value::Mapping(pairs) = &node.value else {
             self.wrong_type(node, path, Shape::Mapping);
             return None;
@@ -254,7 +284,7 @@ impl Reader {
     }
 
     /// The values of a mapping that may have only these keys.
-    fn fields<'a>(
+    pub(super) fn fields<'a>(
         &mut self,
         node: &'a Node,
         owner: Place,
@@ -276,7 +306,7 @@ impl Reader {
         Some(Fields { owner, path: path.to_owned(), values, misspelt })
     }
 
-    fn required<'a>(
+    pub(super) fn required<'a>(
         &mut self,
         fields: &Fields<'a>,
         key: &'static str,
@@ -304,7 +334,7 @@ impl Reader {
     }
 
     /// A list of different names, each with its place.
-    fn names<T: FromStr<Err = name::Error> + Ord + fmt::Display>(
+    pub(super) fn names<T: FromStr<Err = name::Error> + Ord + fmt::Display>(
         &mut self,
         node: &Node,
         path: &str,
@@ -383,13 +413,13 @@ impl Reader {
         self.told(node.place, &path, size)
     }
 
-    fn wrong_type(&mut self, node: &Node, path: &str, expected: Shape) {
+    pub(super) fn wrong_type(&mut self, node: &Node, path: &str, expected: Shape) {
         let problem = Problem::WrongType { expected, found: node.describe() };
         self.faults.add(node.place, path, problem);
     }
 
     /// What was read, or nothing once its problem is told.
-    fn told<T, E: Into<Problem>>(
+    pub(super) fn told<T, E: Into<Problem>>(
         &mut self,
         place: Place,
         path: &str,

@@ -13,7 +13,8 @@ use serde_saphyr::{DefaultMessageFormatter, Location, MessageFormatter as _, Spa
 
 use super::LENGTH_MAX;
 use super::fault::{Faults, Place};
-use super::problem::{Problem, excerpt, shortened};
+use super::problem::Problem;
+use crate::text::{excerpt, shortened};
 
 /// The deepest nesting: a manifest has six levels, the rest is room for mistakes whose place is
 /// then told.

@@ -19,6 +19,7 @@ fn good(text: &str) -> Manifest {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a golden text")]
 fn a_good_manifest_is_read_whole() {
     let manifest = good(
         r#"
@@ -40,6 +41,16 @@ components:
     expect![[r#"
         Manifest {
             service: "shop",
+            networks: {
+                "lan": Network {
+                    prefix: None,
+                    prefix6: None,
+                    speed: None,
+                    class: BestEffort,
+                    outbound: false,
+                    group: None,
+                },
+            },
             components: {
                 "application": Component {
                     image: "debian/12:cloud",
@@ -55,6 +66,11 @@ components:
                     replicas: 3,
                     after: {
                         "database",
+                    },
+                    networks: {
+                        "lan": Attachment {
+                            address: None,
+                        },
                     },
                     sites: Some(
                         {
@@ -78,6 +94,11 @@ components:
                     },
                     replicas: 1,
                     after: {},
+                    networks: {
+                        "lan": Attachment {
+                            address: None,
+                        },
+                    },
                     sites: None,
                     on_partition: Fence,
                     class: BestEffort,

@@ -37,29 +37,77 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
         .prop_map(|(size, replicas, image, sites, (on_partition, class), waits)| {
             let image = image.parse().unwrap();
             let after = BTreeSet::new();
-            (Component { image, size, replicas, after, sites, on_partition, class }, waits)
+            let networks = BTreeMap::new();
+            let component =
+                Component { image, size, replicas, after, networks, sites, on_partition, class };
+            (component, waits)
         })
+}
+
+/// The network with this number: its prefix, if it has one, is no other's.
+fn network(number: usize) -> impl Strategy<Value = Network> {
+    let prefix = format!("10.{number}.0.0/16").parse().unwrap();
+    let prefix6 = format!("fd00:0:0:{number}::/64").parse().unwrap();
+    let speed = (8_000_u64..=100_000).prop_map(|speed| (speed * 1_000).try_into().unwrap());
+    let group = label().prop_map(|group| group.parse().unwrap());
+    (
+        option::of(Just(prefix)),
+        option::of(Just(prefix6)),
+        option::of(speed),
+        select(&Class::ALL[..]),
+        any::<bool>(),
+        option::of(group),
+    )
+        .prop_map(|(prefix, prefix6, speed, class, outbound, group)| Network {
+            prefix,
+            prefix6,
+            speed,
+            class,
+            outbound,
+            group,
+        })
+}
+
+/// Up to four networks, so that any component may be on all of them.
+fn networks() -> impl Strategy<Value = BTreeMap<NetworkName, Network>> {
+    let networks = [0, 1, 2, 3].map(network);
+    (btree_set(label(), 1..=4), networks).prop_map(|(names, networks)| {
+        names.iter().map(|name| name.parse().unwrap()).zip(networks).collect()
+    })
+}
+
+/// Puts a component on those networks that `on` says, or on the first one. A single machine on a
+/// network whose prefix is said has a fixed address there, if it is to.
+fn attach(
+    component: &mut Component,
+    networks: &BTreeMap<NetworkName, Network>,
+    (number, on): (u32, &[(bool, bool)]),
+) {
+    for (index, ((name, network), (on, fixed))) in networks.iter().zip(on).enumerate() {
+        let prefix = network.prefix.filter(|_| *fixed && component.replicas == 1);
+        let address = prefix.map(|prefix| prefix.at(4 + number));
+        if *on || index == 0 {
+            component.networks.insert(name.clone(), Attachment { address });
+        }
+    }
 }
 
 /// Manifests in which each component may wait for any of those before it by name.
 fn manifest() -> impl Strategy<Value = Manifest> {
-    (label(), btree_set(label(), 1..12), vec(component(), 12)).prop_map(
-        |(service, names, components)| {
-            let names: Vec<ComponentName> =
-                names.iter().map(|name| name.parse().unwrap()).collect();
-            let components = names
-                .iter()
-                .zip(components)
-                .enumerate()
-                .map(|(index, (name, (mut component, after)))| {
-                    let earlier = names[..index].iter().zip(after).filter(|(_, wanted)| *wanted);
-                    component.after = earlier.map(|(name, _)| name.clone()).collect();
-                    (name.clone(), component)
-                })
-                .collect();
-            Manifest::new(service.parse().unwrap(), components).unwrap()
-        },
-    )
+    let on = vec(vec(any::<(bool, bool)>(), 4), 12);
+    let shape = (label(), networks(), btree_set(label(), 1..12), vec(component(), 12), on);
+    shape.prop_map(|(service, networks, names, components, on)| {
+        let names: Vec<ComponentName> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let mut all = BTreeMap::new();
+        for (number, (mut component, after)) in components.into_iter().enumerate() {
+            let Some(name) = names.get(number) else { break };
+            let earlier = names[..number].iter().zip(after).filter(|(_, wanted)| *wanted);
+            component.after = earlier.map(|(name, _)| name.clone()).collect();
+            attach(&mut component, &networks, (u32::try_from(number).unwrap(), &on[number]));
+            all.insert(name.clone(), component);
+        }
+        Manifest::new(service.parse().unwrap(), networks, all).unwrap()
+    })
 }
 
 /// Texts that go deeper into the reader than arbitrary bytes: the example with pieces of YAML
@@ -103,6 +151,10 @@ fn mangled() -> impl Strategy<Value = String> {
         "after",
         "null",
         "true",
+        "networks:\n  red: {}\n",
+        "networks: {red: {prefix: 10.1.0.0/16}}\n",
+        "    networks: [red]\n",
+        "    networks: {red: {address: 10.1.0.9}}\n",
         "%YAML 1.2\n",
         "@",
         "`",
@@ -123,7 +175,11 @@ fn is_answered(text: &[u8]) {
     match parse(text) {
         Ok(manifest) => {
             assert_eq!(
-                Manifest::new(manifest.service.clone(), manifest.components.clone()),
+                Manifest::new(
+                    manifest.service.clone(),
+                    manifest.networks.clone(),
+                    manifest.components.clone()
+                ),
                 Ok(manifest.clone())
             );
             let started: usize = manifest.startup_order().iter().map(Vec::len).sum();

@@ -3,6 +3,7 @@
 mod file;
 mod keys;
 mod names;
+mod networks;
 mod order;
 mod values;
 

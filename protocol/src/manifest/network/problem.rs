@@ -1,0 +1,149 @@
+//! What can be wrong with networks, in words for the person who wrote them.
+
+use std::net::Ipv4Addr;
+
+use super::super::name::{ComponentName, NetworkName};
+use crate::manifest;
+use crate::networks::{BadPrefix, MalformedSpeed, Prefix4};
+
+/// What is wrong.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Problem {
+    /// Addresses that are no network's.
+    #[error(transparent)]
+    Prefix(#[from] BadPrefix),
+    /// A speed that is none.
+    #[error(transparent)]
+    Speed(#[from] MalformedSpeed),
+    /// A text that is no IPv4 address.
+    #[error("'{text}' is no IPv4 address")]
+    NotAnAddress {
+        /// What is given.
+        text: String,
+    },
+    /// A component is to be on a network that is not there.
+    #[error("the service has no network '{network}'")]
+    UnknownNetwork {
+        /// The one that is not there.
+        network: NetworkName,
+        /// One that is, with a similar name.
+        similar: Option<String>,
+    },
+    /// A component that is on no network.
+    #[error("an empty list of networks leaves the component's machines without a card")]
+    NoNetworks,
+    /// Routed networks with addresses in common.
+    #[error("the networks '{other}' and '{one}' of one group have addresses in common")]
+    OverlapInGroup {
+        /// The one that is told of.
+        one: NetworkName,
+        /// The one before it.
+        other: NetworkName,
+    },
+    /// A machine on networks with addresses in common.
+    #[error(
+        "the networks '{other}' and '{one}' have addresses in common, and the component is on both"
+    )]
+    OverlapOnMachine {
+        /// The one that is told of.
+        one: NetworkName,
+        /// The one before it.
+        other: NetworkName,
+    },
+    /// One address for several machines.
+    #[error("{address} cannot be the address of {replicas} machines")]
+    AddressOfMany {
+        /// The address.
+        address: Ipv4Addr,
+        /// How many machines.
+        replicas: u32,
+    },
+    /// An address on a network whose addresses are not said.
+    #[error("{address} is fixed, and the prefix of network '{network}' is not")]
+    AddressWithoutPrefix {
+        /// The address.
+        address: Ipv4Addr,
+        /// The network.
+        network: NetworkName,
+    },
+    /// An address that no machine on the network can have.
+    #[error("{address} is no machine's in network '{network}' ({prefix})")]
+    AddressOutside {
+        /// The address.
+        address: Ipv4Addr,
+        /// The network.
+        network: NetworkName,
+        /// Its addresses.
+        prefix: Prefix4,
+    },
+    /// One address for two components.
+    #[error("{address} is the address of '{component}' already")]
+    AddressTaken {
+        /// The address.
+        address: Ipv4Addr,
+        /// Who has it.
+        component: ComponentName,
+    },
+    /// More machines than a network has addresses.
+    #[error(
+        "network '{network}' ({prefix}) has {room} addresses, and {machines} machines are to be on it"
+    )]
+    NetworkFull {
+        /// The network.
+        network: NetworkName,
+        /// Its addresses.
+        prefix: Prefix4,
+        /// How many machines.
+        machines: u32,
+        /// How many addresses.
+        room: usize,
+    },
+}
+
+impl Problem {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Prefix(error) => error.hint(),
+            Self::Speed(error) => error.hint(),
+            Self::NotAnAddress { .. } => "write four numbers, as in 10.1.0.9".to_owned(),
+            Self::NoNetworks => {
+                "name a network, or leave networks out if the service has only one".to_owned()
+            }
+            Self::OverlapInGroup { .. } => {
+                "give one of them another prefix, or leave it out of the group".to_owned()
+            }
+            Self::OverlapOnMachine { .. } => "give one of them another prefix".to_owned(),
+            Self::AddressOfMany { .. } => "leave the address out, or set replicas to 1".to_owned(),
+            Self::AddressWithoutPrefix { network, .. } => {
+                format!("add a prefix to network {network}")
+            }
+            Self::AddressOutside { prefix, .. } => {
+                let range = prefix.offsets();
+                let (first, last) = (prefix.at(range.start), prefix.at(range.end - 1));
+                format!("write an address from {first} to {last}")
+            }
+            Self::AddressTaken { .. } => "fix another address, or leave it out".to_owned(),
+            Self::NetworkFull { .. } => "write a shorter prefix, or fewer replicas".to_owned(),
+            Self::UnknownNetwork { similar: None, network } => {
+                format!("add {network} under networks, or leave it out here")
+            }
+            Self::UnknownNetwork { similar: Some(similar), .. } => {
+                format!("did you mean {similar}?")
+            }
+        }
+    }
+}
+
+impl From<BadPrefix> for manifest::Problem {
+    fn from(error: BadPrefix) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<MalformedSpeed> for manifest::Problem {
+    fn from(error: MalformedSpeed) -> Self {
+        Problem::from(error).into()
+    }
+}
