@@ -126,13 +126,23 @@ fn a_heavy_neighbour_is_named_by_its_crate_only() {
 fn arrows_between_members_run_one_way() {
     // Each member, with the members it may name.
     let neighbours: &[&str] = &["protocol"];
-    let node = ["fabric", "federation", "fence", "hypervisor", "protocol", "storage"];
-    let above = ["fabric", "federation", "fence", "hypervisor", "protocol", "reservoir", "storage"];
+    let node = ["fabric", "federation", "fence", "hypervisor", "metadata", "protocol", "storage"];
+    let above = [
+        "fabric",
+        "federation",
+        "fence",
+        "hypervisor",
+        "metadata",
+        "protocol",
+        "reservoir",
+        "storage",
+    ];
     let all = [
         "fabric",
         "federation",
         "fence",
         "hypervisor",
+        "metadata",
         "protocol",
         "reservoir",
         "storage",
@@ -145,6 +155,7 @@ fn arrows_between_members_run_one_way() {
         ("federation", neighbours),
         ("fence", [].as_slice()),
         ("hypervisor", neighbours),
+        ("metadata", neighbours),
         ("reservoir", node.as_slice()),
         ("testnet", above.as_slice()),
         ("tests", all.as_slice()),
