@@ -195,6 +195,16 @@ impl Testnet {
         self.at(site)?.run(arguments)
     }
 
+    /// Does some work on a thread of its own in a site's network; the caller waits for it. Sockets
+    /// that the thread opens are the site's.
+    ///
+    /// # Errors
+    ///
+    /// There is no such site, or the thread could not move there.
+    pub fn inside<T: Send>(&self, site: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.at(site)?.namespace.inside(work)
+    }
+
     /// Kills a site's node with SIGKILL. It stays dead until [`Testnet::start_node`].
     ///
     /// # Errors

@@ -5,11 +5,15 @@
 //! all of them.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command::{finish, run};
 use crate::process::kill_all_in;
@@ -41,6 +45,20 @@ impl Namespace {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.file.display())).arg(program);
         command
+    }
+
+    /// Does some work on a thread of its own that has moved here, and elsewhere nothing changes for
+    /// it.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let file = File::open(&self.file).context("open a namespace")?;
+        thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                    .context("move into a namespace")?;
+                Ok(work())
+            });
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     /// Runs ip(8) in it.

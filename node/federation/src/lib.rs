@@ -5,9 +5,9 @@
 //! * **tell**: an advert to everybody, by gossip, judged before it is passed on.
 //! * **stream**: bytes both ways, for a machine's console.
 //!
-//! This is the only crate that names libp2p. It carries bytes; what they mean is decided in
-//! `protocol`. The one thing it understands is the hello: libp2p proves which node's key is at the
-//! other end of a connection, and the hello proves for which site that key speaks.
+//! This is the only crate of the product that names libp2p. It carries bytes; what they mean is
+//! decided in `protocol`. The one thing it understands is the hello: libp2p proves which node's key
+//! is at the other end of a connection, and the hello proves for which site that key speaks.
 //!
 //! A site has one node or several, each with a key of its own and a certificate by the same root. A
 //! peer is a site: any of its nodes will do. Our own nodes are told apart by key.
