@@ -1,0 +1,106 @@
+//! Super-packets taken apart are what a sender without offload would have sent.
+
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert_eq, proptest};
+
+use super::reference::{FIN, slow_checksum, streams};
+use crate::embedded::checksum::Sum;
+use crate::embedded::coalesce::Batch;
+use crate::embedded::layout::{Encapsulation, Layout, Transport};
+use crate::embedded::offload::{FRONT, Offload, complete_checksum};
+use crate::embedded::segment::Segments;
+
+/// All segments of what `offload` says is to become some.
+pub(super) fn taken_apart(packet: &[u8], offload: Offload) -> Vec<Vec<u8>> {
+    let Offload::Segments { layout, size } = offload else { return vec![packet.to_vec()] };
+    let mut segments = Segments::new(packet, layout, size);
+    let mut all = Vec::new();
+    let mut out = vec![0; 70_000];
+    while let Some(length) = segments.write_next(&mut out) {
+        all.push(out[..length].to_vec());
+    }
+    all
+}
+
+proptest! {
+    #[test]
+    fn the_sum_of_many_bytes_at_once_is_that_of_pairs(bytes in vec(any::<u8>(), 0..3000)) {
+        prop_assert_eq!(Sum::default().add(&bytes).finish(), slow_checksum(&[&bytes]).to_be_bytes());
+    }
+
+    #[test]
+    fn every_segment_is_as_a_slow_sender_makes_it(
+        stream in streams(),
+        ends in any::<bool>(),
+        reduced in any::<bool>(),
+    ) {
+        let mut stream = stream;
+        stream.flags |= if ends { FIN } else { 0 } | if reduced { 0x80 } else { 0 };
+        let packet = stream.whole();
+        let header_of = |version| if version == 4 { 20 } else { 40 };
+        let (encapsulation, network) = match stream.outer {
+            None => (None, 0),
+            Some((version, is_summed)) => {
+                let udp = header_of(version);
+                (Some(Encapsulation { udp, is_summed }), udp + 8 + 8 + 14)
+            }
+        };
+        let transport = network + header_of(stream.inner);
+        let layout = Layout::check(&packet, encapsulation, network, transport, Transport::Tcp);
+        let offload = Offload::Segments { layout: layout.unwrap(), size: stream.size };
+        // Through the virtio header and back, as the kernel would have it.
+        let offload = Offload::read(&offload.write(&packet), &packet).unwrap();
+        prop_assert_eq!(taken_apart(&packet, offload), stream.segments());
+    }
+
+    #[test]
+    fn a_checksum_left_to_us_is_completed(bytes in vec(any::<u8>(), 8..200), start in 0..3_usize) {
+        let mut packet = bytes;
+        let start = start * 2;
+        let offset = (packet.len() - start - 2) / 2 * 2;
+        let before = slow_checksum(&[&packet[start..]]);
+        complete_checksum(&mut packet, start, offset);
+        let sum = u16::from_be_bytes([packet[start + offset], packet[start + offset + 1]]);
+        prop_assert_eq!(sum, if before == 0 { 0xffff } else { before });
+    }
+
+    #[test]
+    fn no_bytes_before_or_in_a_packet_do_harm(
+        header in any::<[u8; FRONT]>(),
+        packet in vec(any::<u8>(), 0..400),
+    ) {
+        if let Ok(offload) = Offload::read(&header, &packet) {
+            taken_apart(&packet, offload);
+        }
+    }
+
+    #[test]
+    fn no_change_of_a_packet_does_harm(
+        stream in streams(),
+        header in any::<[u8; FRONT]>(),
+        changes in vec((any::<u16>(), any::<u8>()), 0..6),
+        kept in any::<u16>(),
+    ) {
+        let mut packet = stream.whole();
+        let mut batch = Batch::default();
+        batch.push(&packet, 0..packet.len());
+        for (at, byte) in changes {
+            let at = usize::from(at) % packet.len().min(160);
+            packet[at] = byte;
+        }
+        packet.truncate(usize::from(kept) % (packet.len() + 1));
+        let mut header = header;
+        // One that asks for segments, mostly with places that could be.
+        header[0] = 1;
+        header[1] &= 0x65;
+        for at in [5, 7, 9, 21, 23] {
+            header[at] = 0;
+        }
+        if let Ok(offload) = Offload::read(&header, &packet) {
+            taken_apart(&packet, offload);
+        }
+        let mut batch = Batch::default();
+        batch.push(&packet, 0..packet.len());
+        batch.finish(&mut packet, |_, _, _| {});
+    }
+}
