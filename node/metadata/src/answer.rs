@@ -128,8 +128,8 @@ fn follow(
     ask: &Ask<'_>,
     now: Timestamp,
 ) -> Result<Decision, Answer> {
-    let path = Path::parse(ask.path)?;
-    let names: Vec<&str> = path.names.iter().map(String::as_str).collect();
+    let path = split(ask.path)?;
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
     if let ["latest", "api", "token"] = names[..] {
         return give_token(instance, key, ask, now).map(Decision::Answer);
     }
@@ -145,42 +145,32 @@ fn follow(
     Ok(Decision::Answer(Answer { token_ttl, ..answer }))
 }
 
-/// A path in its parts.
-struct Path {
-    names: Vec<String>,
-    /// Whether it ends in a slash.
-    open: bool,
-}
-
-impl Path {
-    fn parse(path: &str) -> Result<Self, Answer> {
-        if path.len() > PATH_MAX {
-            return Err(Answer::error(StatusCode::URI_TOO_LONG));
-        }
-        let unknown = || Answer::error(StatusCode::NOT_FOUND);
-        let path = path.strip_prefix('/').ok_or_else(unknown)?;
-        let (path, open) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
-        if path.is_empty() {
-            // '/' is the root; '//' is nothing.
-            return if open { Err(unknown()) } else { Ok(Self { names: vec![], open: true }) };
-        }
-        let decode = |name| percent_decode_str(name).decode_utf8().ok().map(String::from);
-        let names: Option<Vec<String>> = path.split('/').map(decode).collect();
-        Ok(Self { names: names.ok_or_else(unknown)?, open })
+/// The names in a path. A slash at its end says nothing: some clients put one behind a value.
+fn split(path: &str) -> Result<Vec<String>, Answer> {
+    if path.len() > PATH_MAX {
+        return Err(Answer::error(StatusCode::URI_TOO_LONG));
     }
+    let unknown = || Answer::error(StatusCode::NOT_FOUND);
+    let path = path.strip_prefix('/').ok_or_else(unknown)?;
+    if path.is_empty() {
+        return Ok(vec![]);
+    }
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let decode = |name| percent_decode_str(name).decode_utf8().ok().map(String::from);
+    let names: Option<Vec<String>> = path.split('/').map(decode).collect();
+    names.ok_or_else(unknown)
 }
 
 /// What is at a path.
-fn look_up(instance: &Instance, path: &Path) -> Result<Answer, Answer> {
+fn look_up(instance: &Instance, path: &[String]) -> Result<Answer, Answer> {
     let unknown = || Answer::error(StatusCode::NOT_FOUND);
-    let Some((version, rest)) = path.names.split_first() else {
+    let Some((version, rest)) = path.split_first() else {
         let names: Vec<&str> = VERSIONS.iter().map(|version| version.0).collect();
         return Ok(Answer::text(StatusCode::OK, names.join("\n")));
     };
     let version = Version::named(version).ok_or_else(unknown)?;
     match catalogue::root(instance, version).find(rest).ok_or_else(unknown)? {
         Entry::Directory(directory) => Ok(Answer::text(StatusCode::OK, directory.listing())),
-        Entry::Value(..) if path.open => Err(unknown()),
         Entry::Value(content, body) => Ok(Answer { content, ..Answer::text(StatusCode::OK, body) }),
     }
 }

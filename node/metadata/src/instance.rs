@@ -235,7 +235,8 @@ pub struct Instance {
     pub reservation: Line,
     /// Whom it belongs to.
     pub account: Line,
-    /// The site that runs it.
+    /// The site that runs it. EC2's zones are their region and one letter, so some clients take all
+    /// but the last letter of it for the region.
     pub zone: Line,
     /// The site that it belongs to.
     pub region: Line,

@@ -33,10 +33,10 @@
 //! | `PUT /latest/api/token` | a token, if `X-aws-ec2-metadata-token-ttl-seconds` is 1 to 21600 |
 //! | `PUT /latest/kpi/NAME` | 204; the body is the value: a decimal number with at most six decimals |
 //!
-//! A dated version shows what it had when AWS published it. A directory may be asked for with and
-//! without the slash at its end, a value only without. What follows a `?` is not looked at. The
-//! value of a KPI comes in the body and nowhere else: `PUT /latest/kpi/NAME VALUE`, with the value
-//! behind a space, would not be a line of HTTP.
+//! A dated version shows what it had when AWS published it. A slash at the end of a path says
+//! nothing, and what follows a `?` is not looked at. The value of a KPI comes in the body and
+//! nowhere else: `PUT /latest/kpi/NAME VALUE`, with the value behind a space, would not be a line
+//! of HTTP.
 //!
 //! | status | when |
 //! | --- | --- |

@@ -63,7 +63,8 @@ impl Server {
     }
 }
 
-/// A network, while it is served. Dropping it hangs up on everybody.
+/// A network, while it is served. Dropping it hangs up on everybody and closes the listener. A
+/// network namespace goes only when nobody listens in it any more.
 #[derive(Debug)]
 #[must_use = "a network is served only as long as this is kept"]
 pub struct Serving(AbortHandle);
@@ -235,13 +236,17 @@ impl Connection {
     /// Lets what is sent from now on travel no further than `hops`. It is never raised again: what
     /// was sent under the lower limit may have to be sent again, and would then travel on.
     fn lower(&self, hops: HopLimit) -> rustix::io::Result<()> {
-        if self.hops.fetch_min(hops.get(), Ordering::Relaxed) <= hops.get() {
+        let hops = hops.get();
+        // A connection has one request at a time, so nobody else changes it in between.
+        if self.hops.load(Ordering::Relaxed) <= hops {
             return Ok(());
         }
         match self.address {
-            IpAddr::V4(_) => sockopt::set_ip_ttl(&self.socket, hops.get().into()),
-            IpAddr::V6(_) => sockopt::set_ipv6_unicast_hops(&self.socket, Some(hops.get())),
+            IpAddr::V4(_) => sockopt::set_ip_ttl(&self.socket, hops.into())?,
+            IpAddr::V6(_) => sockopt::set_ipv6_unicast_hops(&self.socket, Some(hops))?,
         }
+        self.hops.store(hops, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -103,13 +103,15 @@ fn an_old_version_shows_what_there_was_then() {
 }
 
 #[test]
-fn a_directory_needs_no_slash_and_a_value_has_none() {
+fn a_slash_at_the_end_says_nothing() {
     let full = full();
-    for path in ["/latest", "/latest/meta-data", "/latest/meta-data/placement"] {
-        assert_eq!(get(&full, path), get(&full, &format!("{path}/")), "{path}");
+    // SDKs ask for the zone with a slash behind it, though it is no directory.
+    let value = "/latest/meta-data/placement/availability-zone";
+    for path in ["/latest", "/latest/meta-data", "/latest/meta-data/placement", value] {
         assert!(get(&full, path).is_some(), "{path}");
+        assert_eq!(get(&full, path), get(&full, &format!("{path}/")), "{path}");
+        assert_eq!(get(&full, &format!("{path}//")), None, "{path}");
     }
-    assert_eq!(get(&full, "/latest/meta-data/ami-id/"), None);
     assert_eq!(get(&full, "/latest/meta-data/ami-id/x"), None);
     assert_eq!(get(&full, "//"), None);
     assert_eq!(get(&full, "//latest/meta-data/"), None);

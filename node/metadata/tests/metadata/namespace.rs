@@ -1,9 +1,11 @@
 //! Guests, a service and a router in namespaces of their own.
 //!
 //! ```text
-//!   service 169.254.169.254 ---+
-//!   one     10.77.1.11 --------+--- bridge        behind 10.77.9.2 --- one (forwards)
-//!   other   10.77.1.12 --------+
+//!   service 169.254.169.254, fd00:ec2::254 ---+
+//!   one     10.77.1.11, fd00:77:1::b ---------+--- bridge
+//!   other   10.77.1.12 -----------------------+
+//!
+//!   behind  10.77.9.2, fd00:77:9::2 --- one, which forwards
 //! ```
 //!
 //! Each test runs in network and mount namespaces of its own: it starts itself again under
@@ -16,7 +18,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use metadata::{ADDRESS_V4, HopLimit, Instance, Limits, listen};
+use metadata::{ADDRESS_V4, ADDRESS_V6, HopLimit, Instance, Limits, listen};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::example::plain;
@@ -27,8 +29,8 @@ const ID: &str = "/latest/meta-data/instance-id";
 /// Says that the process is already in its own namespaces.
 const INSIDE: &str = "inside";
 
-/// The address of the container behind the first guest.
-const BEHIND: Ipv4Addr = Ipv4Addr::new(10, 77, 9, 2);
+/// The addresses of the container behind the first guest.
+const BEHIND: [&str; 2] = ["10.77.9.2", "fd00:77:9::2"];
 
 /// Runs the test of this name again, in namespaces of its own; answers whether we are in them.
 fn is_inside(test: &str) -> Result<bool> {
@@ -65,7 +67,7 @@ fn namespace(name: &str) -> PathBuf {
 }
 
 /// The namespaces of the picture above, and the service in them.
-fn network(one: Instance) -> Result<Scene> {
+fn network(one: &Instance) -> Result<Scene> {
     run("mount -t sysfs sysfs /sys
         mount -t tmpfs tmpfs /run
         ip link add lan type bridge
@@ -91,38 +93,59 @@ fn network(one: Instance) -> Result<Scene> {
         ip -n behind address add 10.77.9.2/24 dev eth0
         ip -n behind link set eth0 up
         ip -n behind route add default via 10.77.9.1
-        ip netns exec one sysctl -qw net.ipv4.ip_forward=1")?;
-    let scene = Scene::on(listen(&namespace("service"), ADDRESS_V4)?, Limits::default())?;
-    // What is behind the first guest is its own: a container with an address of the guest's.
-    scene.table.put(Ipv4Addr::new(10, 77, 1, 11), one.clone());
-    scene.table.put(BEHIND, one);
+        ip netns exec one sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+        ip -n service address add fd00:ec2::254/128 dev eth0 nodad
+        ip -n service route add fd00:77:1::/64 dev eth0
+        ip -n service route add fd00:77:9::/64 via fd00:77:1::b
+        ip -n one address add fd00:77:1::b/64 dev eth0 nodad
+        ip -n one route add fd00:ec2::254 dev eth0
+        ip -n one address add fd00:77:9::1/64 dev inner nodad
+        ip -n behind address add fd00:77:9::2/64 dev eth0 nodad
+        ip -n behind route add default via fd00:77:9::1")?;
+    let service = namespace("service");
+    let listeners = [listen(&service, ADDRESS_V4)?, listen(&service, ADDRESS_V6)?];
+    let scene = Scene::on(listeners, Limits::default())?;
+    // What is behind the first guest is its own: a container with addresses of the guest's.
+    for address in ["10.77.1.11", "fd00:77:1::b"].into_iter().chain(BEHIND) {
+        scene.table.put(address.parse::<IpAddr>()?, one.clone());
+    }
     scene.table.put(Ipv4Addr::new(10, 77, 1, 12), plain(2));
     Ok(scene)
 }
 
 /// A connection to the service from a namespace.
-fn connect(name: &str) -> Result<Client> {
+fn connect(name: &str, address: SocketAddr) -> Result<Client> {
     std::thread::scope(|scope| {
         let connecting = scope.spawn(|| {
             let network = Some(LinkNameSpaceType::Network);
             move_into_link_name_space(File::open(namespace(name))?.as_fd(), network)?;
-            Client::new(TcpStream::connect(ADDRESS_V4)?)
+            Client::new(TcpStream::connect(address)?)
         });
         connecting.join().expect("a thread that does not panic")
     })
 }
 
 fn ask(name: &str, request: &str) -> Result<Response> {
-    connect(name)?.ask(request)?.context("hung up without an answer")
+    ask_at(name, ADDRESS_V4, request)
+}
+
+fn ask_at(name: &str, address: SocketAddr, request: &str) -> Result<Response> {
+    connect(name, address)?.ask(request)?.context("hung up without an answer")
 }
 
 /// How many packets a guest that forwards did not pass on since they had travelled far enough.
-fn expired(name: &str) -> Result<u64> {
-    let text = run(&format!("ip netns exec {name} cat /proc/net/snmp"))?;
-    let mut rows = text.lines().filter(|line| line.starts_with("Icmp:"));
-    let (names, values) = rows.next().zip(rows.next()).context("no counters")?;
-    let at = names.split(' ').position(|name| name == "OutTimeExcds").context("no counter")?;
-    Ok(values.split(' ').nth(at).context("no value")?.parse()?)
+fn expired(name: &str, address: SocketAddr) -> Result<u64> {
+    let script = format!("ip netns exec {name} cat /proc/net/snmp /proc/net/snmp6");
+    let text = run(&script)?;
+    let value = if address.is_ipv4() {
+        let mut rows = text.lines().filter(|line| line.starts_with("Icmp:"));
+        let (names, values) = rows.next().zip(rows.next()).context("no counters")?;
+        let at = names.split(' ').position(|name| name == "OutTimeExcds").context("no counter")?;
+        values.split(' ').nth(at)
+    } else {
+        text.lines().find_map(|line| line.strip_prefix("Icmp6OutTimeExcds"))
+    };
+    Ok(value.context("no value")?.trim().parse()?)
 }
 
 #[test]
@@ -130,7 +153,7 @@ fn each_guest_of_a_network_gets_its_own_data() -> Result<()> {
     if !is_inside("each_guest_of_a_network_gets_its_own_data")? {
         return Ok(());
     }
-    let scene = network(plain(1))?;
+    let scene = network(&plain(1))?;
     assert_eq!(ask("one", &get(ID))?.text(), plain(1).id.as_str());
     assert_eq!(ask("other", &get(ID))?.text(), plain(2).id.as_str());
     let token = ask("one", &put_token(60))?.text();
@@ -147,26 +170,30 @@ fn a_token_stays_in_the_machine_and_all_else_passes_its_router() -> Result<()> {
     if !is_inside("a_token_stays_in_the_machine_and_all_else_passes_its_router")? {
         return Ok(());
     }
-    let scene = network(plain(1))?;
-    assert_eq!(ask("behind", &get(ID))?.text(), plain(1).id.as_str());
-    assert_eq!(expired("one")?, 0);
+    let scene = network(&plain(1))?;
+    for address in [ADDRESS_V4, ADDRESS_V6] {
+        let own = ask_at("behind", address, &get(ID))?;
+        assert_eq!(own.text(), plain(1).id.as_str());
+        assert_eq!(expired("one", address)?, 0);
 
-    let mut client = connect("behind")?;
-    client.send(put_token(60).as_bytes())?;
-    // A second request does not make the answer to the first one travel further.
-    client.send(get(ID).as_bytes())?;
-    wait_for("an answer that expires", || Ok((expired("one")? >= 3).then_some(())))?;
-    assert_eq!(client.waiting()?, None);
-    drop(client);
+        let mut client = connect("behind", address)?;
+        client.send(put_token(60).as_bytes())?;
+        // A second request does not make the answer to the first one travel further.
+        client.send(get(ID).as_bytes())?;
+        let expires = || Ok((expired("one", address)? >= 2).then_some(()));
+        wait_for("an answer that is sent again and expires again", expires)?;
+        assert_eq!(client.waiting()?, None);
 
-    // The same machine, asked for its token by itself.
-    assert_eq!(ask("one", &put_token(60))?.status, 200);
-
+        // The same machine, asked for its token by itself.
+        assert_eq!(ask_at("one", address, &put_token(60))?.status, 200);
+    }
     // A tenant may let containers have tokens.
     let far = Instance { hop_limit: HopLimit::try_from(2)?, ..plain(1) };
-    scene.table.put(BEHIND, far);
-    let token = ask("behind", &put_token(60))?.text();
-    assert_eq!(ask("behind", &get_with(ID, &token))?.status, 200);
+    for (from, address) in BEHIND.into_iter().zip([ADDRESS_V4, ADDRESS_V6]) {
+        scene.table.put(from.parse::<IpAddr>()?, far.clone());
+        let token = ask_at("behind", address, &put_token(60))?.text();
+        assert_eq!(ask_at("behind", address, &get_with(ID, &token))?.status, 200);
+    }
     Ok(())
 }
 

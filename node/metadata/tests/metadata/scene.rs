@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) const NAMES_MAX: usize = 2;
 pub(crate) struct Table {
     places: Mutex<BTreeMap<IpAddr, Arc<Instance>>>,
     kpis: Mutex<BTreeMap<MachineName, BTreeMap<String, String>>>,
+    /// Whether it does not answer who is there; whether it does not take what they say.
+    pub(crate) stalled: [AtomicBool; 2],
 }
 
 impl Table {
@@ -50,10 +53,16 @@ impl Table {
 #[async_trait]
 impl Source for Table {
     async fn instance(&self, address: IpAddr) -> Option<Arc<Instance>> {
+        if self.stalled[0].load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.places.lock().expect("no test panics under it").get(&address).cloned()
     }
 
     async fn push(&self, instance: &Instance, kpi: Kpi) -> Result<(), NotTaken> {
+        if self.stalled[1].load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let mut kpis = self.kpis.lock().expect("no test panics under it");
         let mine = kpis.entry(instance.machine).or_default();
         if mine.len() == NAMES_MAX && !mine.contains_key(kpi.name.as_str()) {
@@ -68,25 +77,27 @@ impl Source for Table {
 pub(crate) struct Scene {
     pub(crate) table: Arc<Table>,
     pub(crate) address: SocketAddr,
-    _serving: Serving,
+    _serving: Vec<Serving>,
     _runtime: Runtime,
 }
 
 impl Scene {
     /// Serves on loopback.
     pub(crate) fn new(limits: Limits) -> Result<Self> {
-        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, limits)
+        Self::on([TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?], limits)
     }
 
-    pub(crate) fn on(listener: TcpListener, limits: Limits) -> Result<Self> {
+    /// Serves on these, the first of which is the one that [`ask`](Self::ask) goes to.
+    pub(crate) fn on<const N: usize>(listeners: [TcpListener; N], limits: Limits) -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let address = listener.local_addr()?;
-        let table = Arc::new(Table::default());
+        let address = listeners[0].local_addr()?;
+        let (server, table) = (Server::new(key(), limits), Arc::new(Table::default()));
         let serving = {
             let _entered = runtime.enter();
             let source: Arc<dyn Source> = Arc::<Table>::clone(&table);
-            Server::new(key(), limits).serve(listener, source)?
+            let serve = |listener| server.serve(listener, Arc::clone(&source));
+            listeners.into_iter().map(serve).collect::<std::io::Result<_>>()?
         };
         Ok(Self { table, address, _serving: serving, _runtime: runtime })
     }

@@ -1,6 +1,7 @@
 //! The server, over loopback: whom it answers, and how much of it one guest gets.
 
 use std::net::{Ipv6Addr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -78,7 +79,7 @@ fn a_connection_serves_many_requests_and_the_answer_to_head_has_no_body() -> Res
 
 #[test]
 fn guests_without_ipv4_are_served_as_well() -> Result<()> {
-    let scene = Scene::on(TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?, Limits::default())?;
+    let scene = Scene::on([TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?], Limits::default())?;
     scene.table.put(Ipv6Addr::LOCALHOST, plain(1));
     let mut client = scene.connect_from(Ipv6Addr::LOCALHOST.into())?;
     assert_eq!(client.ask(&put_token(60))?.context("no answer")?.status, 200);
@@ -216,6 +217,32 @@ fn one_guests_kpis_leave_time_for_the_others() -> Result<()> {
     assert_eq!(scene.ask(1, &get(ID))?.status, 200);
     assert_eq!(scene.ask(2, &put_kpi("Load", "1"))?.status, 204);
     assert_eq!(scene.table.said(plain(1).machine)[0].1, "1");
+    Ok(())
+}
+
+#[test]
+fn a_site_that_does_not_answer_is_not_waited_for() -> Result<()> {
+    let scene = scene(Limits { source_time: SOON, ..Limits::default() })?;
+    let mut client = scene.connect(1)?;
+    let [knows, takes] = &scene.table.stalled;
+    takes.store(true, Ordering::Relaxed);
+    let refused = client.ask(&put_kpi("Load", "1"))?.context("no answer")?;
+    assert_eq!((refused.status, refused.headers["retry-after"].as_str()), (503, "1"));
+    knows.store(true, Ordering::Relaxed);
+    assert!(client.ask(&get(ID))?.is_none());
+    assert_eq!(scene.connect(1)?.end()?, b"");
+    knows.store(false, Ordering::Relaxed);
+    assert_eq!(scene.ask(1, &get(ID))?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn a_network_that_is_served_no_more_is_hung_up_on() -> Result<()> {
+    let scene = scene(Limits::default())?;
+    let mut client = scene.connect(1)?;
+    assert_eq!(client.ask(&get(ID))?.context("no answer")?.status, 200);
+    drop(scene);
+    assert_eq!(client.end()?, b"");
     Ok(())
 }
 
