@@ -93,7 +93,9 @@ fn network(one: &Instance) -> Result<Scene> {
         ip -n behind address add 10.77.9.2/24 dev eth0
         ip -n behind link set eth0 up
         ip -n behind route add default via 10.77.9.1
-        ip netns exec one sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+        for family in ipv4/ip_forward ipv6/conf/all/forwarding; do
+            ip netns exec one sh -c \"echo 1 >/proc/sys/net/$family\"
+        done
         ip -n service address add fd00:ec2::254/128 dev eth0 nodad
         ip -n service route add fd00:77:1::/64 dev eth0
         ip -n service route add fd00:77:9::/64 via fd00:77:1::b
