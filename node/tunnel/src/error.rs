@@ -32,8 +32,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A thread, or the way to stop it, could not be made.
-    #[error("cannot start the threads of tunnel {name}")]
+    /// The thread, or the way to stop it, could not be made.
+    #[error("cannot start the thread of tunnel {name}")]
     Thread {
         /// The interface.
         name: InterfaceName,

@@ -1,17 +1,18 @@
 //! From the peers to the interface: datagrams in, decrypted, put together, and handed over.
 //!
-//! This thread also keeps the time: handshakes that were not answered, keys that end, and peers
+//! This side also keeps the time: handshakes that were not answered, keys that end, and peers
 //! that are to be kept awake.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{array, mem};
 
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::handshake::parse_handshake_anon;
 use boringtun::noise::{Packet, Tunn, TunnResult};
-use quinn_udp::RecvMeta;
+use quinn_udp::{EcnCodepoint, RecvMeta};
 
 use super::coalesce::Batch;
 use super::flood::Flood;
@@ -27,7 +28,7 @@ const BUFFER: usize = 0xffff;
 /// Once so much has been decrypted it is handed over: a packet should not wait for the ones behind.
 const ENOUGH: usize = 0xffff;
 /// How often the time is looked at. The timers of WireGuard count seconds.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 /// What tells that a message is an answer to a handshake that has to come again, with a proof of its
 /// address.
 const COOKIE: u8 = 3;
@@ -36,53 +37,11 @@ const COOKIE: u8 = 3;
 const SESSION_BITS: u32 = 8;
 /// Room for one message: a packet that waited is as long as one may be.
 pub(super) const ANSWER: usize = MTU_MAX as usize + 2 * OVERHEAD;
-/// Congestion experienced.
+/// Congestion experienced (RFC 3168).
 const CE: u8 = 0b11;
 
-/// Runs until the tunnel ends.
-pub(super) fn run(shared: &Shared) {
-    let mut inward = Inward {
-        shared,
-        plain: vec![0; ENOUGH + 2 * BUFFER],
-        answers: vec![0; ANSWER],
-        filled: 0,
-        batch: Batch::default(),
-        flood: Flood::new(Instant::now()),
-    };
-    let mut memory = vec![0; BUFFERS * BUFFER];
-    let mut meta = [RecvMeta::default(); BUFFERS];
-    let mut ticked = Instant::now();
-    while shared.wait(&shared.udp, Some(TICK)) {
-        let now = Instant::now();
-        let table = shared.table();
-        if now.duration_since(ticked) >= TICK {
-            ticked = now;
-            inward.tick(&table);
-        }
-        let mut chunks = memory.chunks_exact_mut(BUFFER);
-        let mut buffers: [IoSliceMut<'_>; BUFFERS] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let count = match shared.udp.receive(&mut buffers, &mut meta) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => {
-                // Such as "connection refused", which is about what was sent, and not about this.
-                tracing::debug!(%error, "the tunnel's socket says");
-                continue;
-            }
-        };
-        for (buffer, meta) in buffers.iter().zip(&meta).take(count) {
-            let source = canonical(meta.addr);
-            let is_congested = meta.ecn.is_some_and(|ecn| ecn as u8 == CE);
-            for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                inward.datagram(&table, source, is_congested, datagram, now);
-            }
-        }
-        inward.flush();
-    }
-}
-
-struct Inward<'a> {
+/// The way in.
+pub(super) struct Inward<'a> {
     shared: &'a Shared,
     /// What has been decrypted and not handed over, in the first `filled` bytes.
     plain: Vec<u8>,
@@ -91,9 +50,56 @@ struct Inward<'a> {
     answers: Vec<u8>,
     batch: Batch,
     flood: Flood,
+    /// What one call received.
+    received: Vec<u8>,
+    ticked: Instant,
 }
 
-impl Inward<'_> {
+impl<'a> Inward<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            plain: vec![0; ENOUGH + 2 * BUFFER],
+            filled: 0,
+            answers: vec![0; ANSWER],
+            batch: Batch::default(),
+            flood: Flood::new(now),
+            received: vec![0; BUFFERS * BUFFER],
+            ticked: now,
+        }
+    }
+
+    /// Takes what one call receives, and hands it over.
+    pub(super) fn run(&mut self, table: &Table) {
+        // Out of ourselves, since what is in it is worked on while we are.
+        let mut received = mem::take(&mut self.received);
+        self.receive(table, &mut received);
+        self.received = received;
+        self.flush();
+    }
+
+    fn receive(&mut self, table: &Table, memory: &mut [u8]) {
+        let now = Instant::now();
+        let mut chunks = memory.chunks_exact_mut(BUFFER);
+        let mut buffers: [IoSliceMut<'_>; BUFFERS] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let mut meta = [RecvMeta::default(); BUFFERS];
+        let count = match self.shared.udp.receive(&mut buffers, &mut meta) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // Such as "connection refused", which is about something sent earlier.
+            Err(error) => return tracing::debug!(%error, "the tunnel's socket says"),
+        };
+        for (buffer, meta) in buffers.iter().zip(&meta).take(count) {
+            let source = canonical(meta.addr);
+            let is_congested = meta.ecn == Some(EcnCodepoint::Ce);
+            for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                self.datagram(table, source, is_congested, datagram, now);
+            }
+        }
+    }
+
     fn datagram(
         &mut self,
         table: &Table,
@@ -223,8 +229,13 @@ impl Inward<'_> {
         self.filled = 0;
     }
 
-    /// Does what is due.
-    fn tick(&mut self, table: &Table) {
+    /// Does what is due, if it is time to look.
+    pub(super) fn tick(&mut self, table: &Table) {
+        let now = Instant::now();
+        if now.duration_since(self.ticked) < TICK {
+            return;
+        }
+        self.ticked = now;
         let shared = self.shared;
         shared.limiter.reset_count();
         for (_, peer) in table.by_key.values() {

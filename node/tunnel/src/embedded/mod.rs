@@ -1,4 +1,4 @@
-//! The tunnel of this process: a TAP device, a UDP socket, and two threads between them.
+//! The tunnel of this process: a TAP device, a UDP socket, and a thread between them.
 //!
 //! A userspace WireGuard commonly pays for each packet: one call to read it, one to send it, and the
 //! whole way through the kernel's network on either side. Here the kernel hands over super-packets
@@ -7,7 +7,7 @@
 //! have been decrypted one call hands a super-packet back. What remains to be paid for each packet
 //! is the cipher and a checksum.
 //!
-//! The threads do nothing but compute and make system calls, so they are not the runtime's.
+//! The thread does nothing but compute and make system calls, so it is not the runtime's.
 
 mod checksum;
 mod coalesce;
@@ -22,13 +22,13 @@ mod shared;
 mod sys;
 mod tap;
 mod udp;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -94,16 +94,13 @@ impl Tunnel for Embedded {
     }
 }
 
-/// What a thread does.
-type Run = fn(&Shared);
-
 /// A running device.
 #[derive(Debug)]
 struct Device {
     name: InterfaceName,
     listen_port: u16,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
     /// The endpoints that the last call wanted.
     endpoints: HashMap<PublicKey, Option<SocketAddr>>,
 }
@@ -123,29 +120,19 @@ impl Device {
             "the tunnel is WireGuard of this process"
         );
         let shared = Arc::new(Shared::new(tap, udp, stop, &wanted.private_key));
-        let mut device = Self {
-            name: name.clone(),
-            listen_port: port,
-            shared,
-            threads: Vec::new(),
-            endpoints: HashMap::new(),
-        };
-        // From here on dropping the device ends what has been started.
-        let runs: [(&str, Run); 2] = [("out", outward::run), ("in", inward::run)];
-        for (way, run) in runs {
-            let shared = Arc::clone(&device.shared);
-            let thread = std::thread::Builder::new().name(format!("{name}-{way}"));
-            device.threads.push(thread.spawn(move || run(&shared)).map_err(failed)?);
-        }
-        Ok(device)
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(name.to_string());
+        let thread = Some(thread.spawn(move || worker::run(&worker)).map_err(failed)?);
+        let (name, endpoints) = (name.clone(), HashMap::new());
+        Ok(Self { name, listen_port: port, shared, thread, endpoints })
     }
 
-    /// Whether it can go on as it is: a thread ends if its interface is taken away.
+    /// Whether it can go on as it is: its thread ends if the interface is taken away.
     fn serves(&self, wanted: &Wanted) -> bool {
         self.name == wanted.name
             && self.listen_port == wanted.listen_port
             && self.shared.key == wanted.private_key
-            && !self.threads.iter().any(JoinHandle::is_finished)
+            && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     fn set_peers(&mut self, wanted: &Wanted) -> Change {
@@ -153,6 +140,7 @@ impl Device {
         let before = self.shared.table();
         let mut table = Table::default();
         let mut change = Change::Nothing;
+        let mut called = Vec::new();
         for peer in &wanted.peers {
             let (number, found) = match before.by_key.get(&peer.public_key) {
                 Some((number, found)) if found.keepalive == peer.keepalive => {
@@ -160,10 +148,15 @@ impl Device {
                 }
                 _ => {
                     change = Change::Made;
-                    self.greet(&before, &table, peer)
+                    let (number, peer) = self.greet(&before, &table, peer);
+                    called.push(Arc::clone(&peer));
+                    (number, peer)
                 }
             };
-            change = change.and(self.set_endpoint(&found, peer.endpoint));
+            if self.set_endpoint(&found, peer.endpoint) {
+                change = Change::Made;
+                called.push(Arc::clone(&found));
+            }
             for address in &peer.addresses {
                 let owner = before.by_address.get(address);
                 if owner.is_none_or(|owner| !Arc::ptr_eq(owner, &found)) {
@@ -181,10 +174,12 @@ impl Device {
         }
         self.endpoints = wanted.peers.iter().map(|peer| (peer.public_key, peer.endpoint)).collect();
         self.shared.set_table(table);
+        // An answer finds its peer in the table.
+        called.iter().for_each(|peer| self.call(peer));
         change
     }
 
-    /// A new peer, under a number that nobody has. Who is to be kept awake is called at once.
+    /// A new peer, under a number that nobody has.
     fn greet(&self, before: &Table, table: &Table, wanted: &crate::Peer) -> (u32, Arc<Peer>) {
         let is_free =
             |n: &u32| !before.by_number.contains_key(n) && !table.by_number.contains_key(n);
@@ -192,31 +187,29 @@ impl Device {
             .find(is_free)
             .expect("there are more numbers than peers");
         let (secret, limiter) = (self.shared.secret.clone(), Arc::clone(&self.shared.limiter));
-        let peer = Peer::new(secret, limiter, number, wanted);
-        self.call(&peer);
-        (number, Arc::new(peer))
+        (number, Arc::new(Peer::new(secret, limiter, number, wanted)))
     }
 
+    /// Calls a peer that is to be kept awake, without waiting for its time.
     fn call(&self, peer: &Peer) {
-        if peer.keepalive.map(NonZeroU16::get).is_some() && peer.endpoint().is_some() {
+        if peer.keepalive.is_some() && peer.endpoint().is_some() {
             let mut room = [0; inward::ANSWER];
             inward::call(&self.shared, peer, &mut peer.tunn(), &mut room);
         }
     }
 
-    /// See [`crate::Peer::endpoint`].
-    fn set_endpoint(&self, peer: &Peer, wanted: Option<SocketAddr>) -> Change {
+    /// Whether the peer is now thought to be elsewhere. See [`crate::Peer::endpoint`].
+    fn set_endpoint(&self, peer: &Peer, wanted: Option<SocketAddr>) -> bool {
         let Some(endpoint) = wanted.filter(|endpoint| peer.endpoint() != Some(*endpoint)) else {
-            return Change::Nothing;
+            return false;
         };
         let is_new = self.endpoints.get(&peer.public_key).is_some_and(|before| *before != wanted);
         let silence = peer.tunn().time_since_last_handshake();
         if !is_new && silence.is_some_and(|silence| silence < SESSION) {
-            return Change::Nothing;
+            return false;
         }
         peer.set_endpoint(endpoint);
-        self.call(peer);
-        Change::Made
+        true
     }
 
     fn state(&self) -> State {
@@ -236,13 +229,10 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if let Err(error) = write(&self.shared.stop, &1_u64.to_ne_bytes()) {
-            tracing::warn!(%error, "cannot stop the threads of a tunnel");
-            return;
+            return tracing::warn!(%error, "cannot stop the thread of a tunnel");
         }
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!(interface = %self.name, "a thread of the tunnel has panicked");
-            }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(interface = %self.name, "the thread of a tunnel has panicked");
         }
     }
 }

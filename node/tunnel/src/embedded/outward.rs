@@ -1,6 +1,7 @@
 //! From the interface to the peers: packets in, taken apart, encrypted, and sent many at a time.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,8 +15,10 @@ use super::tap::BUFFER;
 use super::udp::SEND_MAX;
 use crate::MTU_MAX;
 
-/// Packets between two looks at whether the peers have changed.
-const ROUND: usize = 64;
+/// What is taken in one go: so much that many small packets to a peer share a call, and so little
+/// that what comes the other way does not wait for long.
+const PACKETS: usize = 64;
+const BYTES: usize = 2 * 0xffff;
 /// Packets are filled up to a multiple of this (WireGuard, section 5.4.6).
 const PADDING: usize = 16;
 /// Room for one segment and what fills it up.
@@ -23,39 +26,60 @@ const SCRATCH: usize = MTU_MAX as usize + PADDING;
 /// Room for one message more than what one call sends.
 const ROOM: usize = SEND_MAX + SCRATCH + OVERHEAD + HANDSHAKE;
 
-/// Runs until the tunnel ends.
-pub(super) fn run(shared: &Shared) {
-    let mut buffer = vec![0; BUFFER + PADDING];
-    let mut outward = Outward {
-        shared,
-        scratch: vec![0; SCRATCH],
-        batch: Batch { messages: vec![0; ROOM], length: 0, size: 0, count: 0, to: None, ecn: 0 },
-    };
-    while shared.wait(&shared.tap, None) {
-        let table = shared.table();
-        for _ in 0..ROUND {
-            match shared.tap.read(&mut buffer[..BUFFER]) {
-                Ok(length) => outward.packet(&table, &mut buffer, length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the tunnel's interface is gone");
-                    return;
-                }
-            }
-        }
-        outward.batch.flush(shared);
-    }
-}
-
-struct Outward<'a> {
+/// The way out.
+pub(super) struct Outward<'a> {
     shared: &'a Shared,
+    /// One packet, with what stands before it.
+    buffer: Vec<u8>,
     /// One segment.
     scratch: Vec<u8>,
     batch: Batch,
 }
 
-impl Outward<'_> {
+impl<'a> Outward<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        let messages = vec![0; ROOM];
+        Self {
+            shared,
+            buffer: vec![0; BUFFER + PADDING],
+            scratch: vec![0; SCRATCH],
+            batch: Batch { messages, length: 0, size: 0, count: 0, to: None, ecn: 0 },
+        }
+    }
+
+    /// Sends what waits in the interface.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone.
+    pub(super) fn run(&mut self, table: &Table) -> io::Result<()> {
+        // Out of ourselves, since what is in it is worked on while we are.
+        let mut buffer = mem::take(&mut self.buffer);
+        let outcome = self.take(table, &mut buffer);
+        self.buffer = buffer;
+        self.batch.flush(self.shared);
+        outcome
+    }
+
+    fn take(&mut self, table: &Table, buffer: &mut [u8]) -> io::Result<()> {
+        let mut bytes = 0;
+        for _ in 0..PACKETS {
+            match self.shared.tap.read(&mut buffer[..BUFFER]) {
+                Ok(length) => {
+                    self.packet(table, buffer, length);
+                    bytes += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if bytes >= BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the packet that is the first `length` bytes of `buffer`, with what stands before it.
     fn packet(&mut self, table: &Table, buffer: &mut [u8], length: usize) {
         let drops = &self.shared.drops;

@@ -1,6 +1,6 @@
-//! What the two threads of a tunnel and its owner have in common.
+//! What the thread of a tunnel and its owner have in common.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::x25519;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::peer::{Counter, Peer, Table};
 use super::tap::Tap;
@@ -53,7 +54,7 @@ pub(super) struct Shared {
     pub(super) limiter: Arc<RateLimiter>,
     pub(super) mtu: AtomicU16,
     pub(super) drops: DropCounters,
-    /// Readable once the threads are to end.
+    /// Readable once the thread is to end.
     pub(super) stop: OwnedFd,
     table: RwLock<Arc<Table>>,
 }
@@ -106,13 +107,33 @@ impl Shared {
         }
     }
 
-    /// Waits until `file` can be read or `patience` is over. Answers whether to go on.
-    pub(super) fn wait(&self, file: impl AsFd, patience: Option<Duration>) -> bool {
-        let mut files = [PollFd::new(&file, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
-        let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
-        match poll(&mut files, patience.as_ref()) {
-            Ok(_) => files[1].revents().is_empty(),
-            Err(error) => error == rustix::io::Errno::INTR,
+    /// Waits until there is something to do, or `patience` is over.
+    pub(super) fn wait(&self, patience: Duration) -> Ready {
+        let mut files = [
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::new(&self.udp, PollFlags::IN),
+            PollFd::new(&self.tap, PollFlags::IN),
+        ];
+        let patience = Timespec::try_from(patience).expect("a moment is short");
+        match poll(&mut files, Some(&patience)) {
+            Ok(_) if !files[0].revents().is_empty() => Ready::End,
+            Ok(_) if files[1].revents().is_empty() => Ready::Outward,
+            Ok(_) | Err(Errno::INTR) => Ready::Both,
+            Err(error) => {
+                tracing::error!(%error, "the tunnel cannot wait for packets");
+                Ready::End
+            }
         }
     }
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ready {
+    /// At most what waits in the interface.
+    Outward,
+    /// Perhaps on both sides.
+    Both,
+    /// The tunnel is to end.
+    End,
 }
