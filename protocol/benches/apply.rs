@@ -11,7 +11,7 @@ use protocol::identity::{
     Certificate, NodeCertificate, PublicKey, Scopes, SecretKey, Signed, Statement, Verified,
 };
 use protocol::ids::{
-    BlobId, CallId, HostId, MachineId, NodeId, RequestId, ServiceId, SiteId, TenantId,
+    BlobId, CallId, HostId, MachineId, NetworkId, NodeId, RequestId, ServiceId, SiteId, TenantId,
 };
 use protocol::images::{Blob, Image};
 use protocol::machine::guest::Seen;
@@ -21,7 +21,7 @@ use protocol::site::command::{
     Configure, Contact, Described, Observation, OperatorAsk, PeerEntry, TenantAsk,
 };
 use protocol::site::state::Mode;
-use protocol::site::{Command, MTU, Outcome, Site, Stamped};
+use protocol::site::{Command, Outcome, Site, Stamped};
 use protocol::sla::{Catalogue, Class};
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, Mebibytes, Micros, Size, Tariff};
@@ -38,6 +38,10 @@ fn main() {
 const fn size(vcpus: u32) -> Size {
     let gib = Mebibytes::from_gib(vcpus as u64);
     Size { vcpus, memory: gib, disk: gib }
+}
+
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
 }
 
 const fn tenant() -> TenantId {
@@ -197,7 +201,7 @@ fn called() -> Verified<Message> {
     let call = Call {
         call: CallId::from_uuid(Uuid::from_u128(8)),
         tenant: tenant(),
-        hull: Hull::new(site(2), machine, size(1), image().boot(), MTU),
+        hull: Hull::new(site(2), machine, size(1), image().boot(), &[network()]),
         image: image().id(),
         on_partition: OnPartition::Fence,
         class: Class::BestEffort,

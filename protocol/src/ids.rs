@@ -74,6 +74,8 @@ uuid_ids! {
     KeyId, "key";
     /// A virtual execution environment (the deck's VEE).
     MachineId, "machine";
+    /// A network of a tenant.
+    NetworkId, "network";
     /// A tenant's service: the machines of one manifest.
     ServiceId, "service";
     /// Who submits services.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use protocol::epoch::Epoch;
 use protocol::hull::{Boot, Hull, Mac, Port, libvirt_uuid};
-use protocol::ids::{BlobId, MachineId, Mint, SiteId};
+use protocol::ids::{BlobId, MachineId, Mint, NetworkId, SiteId};
 use protocol::images::{Blob, Format, Image};
 use protocol::names::Label;
 use protocol::sla::Catalogue;
@@ -207,10 +207,14 @@ fn an_image_is_named_by_all_that_it_contains() {
     assert_eq!(images[4].blobs(), [blob(1), blob(2)]);
 }
 
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
+}
+
 fn hull() -> Hull {
     let machine = MachineId::from_uuid(Uuid::from_u128(1));
     let size = Size { vcpus: 2, memory: Mebibytes(512), disk: Mebibytes(64) };
-    Hull::new(SiteId::from_bytes([1; 32]), machine, size, Boot::Disk, 1_370)
+    Hull::new(SiteId::from_bytes([1; 32]), machine, size, Boot::Disk, &[network()])
 }
 
 #[test]

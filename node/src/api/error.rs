@@ -45,6 +45,8 @@ pub enum Code {
     TooSlow,
     /// The name is in use.
     NameTaken,
+    /// Another machine has the address still.
+    AddressTaken,
     /// Machines use the image.
     ImageInUse,
     /// The host may have guests.
@@ -141,6 +143,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooSlow => "too_slow",
             Self::NameTaken => "name_taken",
+            Self::AddressTaken => "address_taken",
             Self::ImageInUse => "image_in_use",
             Self::HostInUse => "host_in_use",
             Self::MissingBlob => "missing_blob",
@@ -206,6 +209,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NameTaken
+            | Self::AddressTaken
             | Self::ImageInUse
             | Self::HostInUse
             | Self::PeerInUse
@@ -251,6 +255,7 @@ impl Code {
             Refusal::UnknownHost { .. } => Self::UnknownHost,
             Refusal::LastKey { .. } => Self::LastKey,
             Refusal::NameTaken { .. } => Self::NameTaken,
+            Refusal::AddressTaken { .. } => Self::AddressTaken,
             Refusal::ImageInUse { .. } => Self::ImageInUse,
             Refusal::HostInUse { .. } => Self::HostInUse,
             Refusal::DiskTooSmall { .. } => Self::DiskTooSmall,

@@ -41,6 +41,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::UnknownHost { host },
         Refusal::LastKey { key },
         Refusal::NameTaken { name: "shop".to_owned() },
+        Refusal::AddressTaken { address: [10, 1, 0, 9].into(), network: "red".parse().unwrap() },
         Refusal::ImageInUse { image, machines: 3 },
         Refusal::HostInUse { host, guests: 2 },
         Refusal::DiskTooSmall { image: "guest".parse().unwrap(), needed: Mebibytes(64) },
@@ -94,6 +95,7 @@ fn each_refusal_has_a_code_and_a_status() {
         404 unknown_host
         409 last_key
         409 name_taken
+        409 address_taken
         409 image_in_use
         409 host_in_use
         400 disk_too_small

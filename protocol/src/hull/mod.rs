@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::codec;
-use crate::ids::{HullId, MachineId, SiteId};
+use crate::ids::{HullId, MachineId, NetworkId, SiteId};
+use crate::networks::{CARDS_MAX, MTU};
 use crate::units::{Mebibytes, Size};
 
 /// The most virtual processors of one machine: what q35 offers without an interrupt-remapping
@@ -124,6 +125,8 @@ pub struct Card {
     pub port: Port,
     /// Its address.
     pub mac: Mac,
+    /// The network that it is plugged into.
+    pub network: NetworkId,
     /// The largest packet in bytes, without the link's own header.
     pub mtu: u16,
 }
@@ -159,15 +162,28 @@ pub struct Hull {
     pub ports: u8,
 }
 
-/// Root ports of a new machine: its root disk, its card, and six spare ones for volumes and cards
-/// to come. Eight are one slot of the root complex.
+/// Root ports of a new machine: its root disk, a card for each of its networks, and spare ones for
+/// volumes and cards to come. Eight are one slot of the root complex.
 const PORTS: u8 = 8;
 
 impl Hull {
-    /// The hull of a new machine with one root disk and one network card.
+    /// The hull of a new machine with one root disk and a card on each of these networks, of which
+    /// there are at most [`CARDS_MAX`].
     #[must_use]
-    pub fn new(home: SiteId, machine: MachineId, size: Size, boot: Boot, mtu: u16) -> Self {
+    pub fn new(
+        home: SiteId,
+        machine: MachineId,
+        size: Size,
+        boot: Boot,
+        networks: &[NetworkId],
+    ) -> Self {
         let digest = machine_digest("reservoir 2026 serial of a machine's disk", home, machine, 0);
+        let card = |(number, network): (u8, &NetworkId)| Card {
+            port: Port(2 + number),
+            mac: Mac::of(home, machine, number),
+            network: *network,
+            mtu: MTU,
+        };
         let serial = blake3::Hash::from_bytes(digest).to_hex()[..16].to_owned();
         Self {
             home,
@@ -181,7 +197,7 @@ impl Hull {
             memory_max: size.memory,
             boot,
             disks: vec![Disk { port: Port(1), serial, size: size.disk }],
-            cards: vec![Card { port: Port(2), mac: Mac::of(home, machine, 0), mtu }],
+            cards: (0..).zip(networks.iter().take(CARDS_MAX)).map(card).collect(),
             ports: PORTS,
         }
     }

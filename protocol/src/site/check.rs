@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Site;
-use super::state::{Lodging, Node, Place};
-use crate::ids::{HoldId, HostId, MachineId, MachineName};
+use super::state::{Attached, Holder, Lodging, Node, Place, Stage};
+use crate::hull::Card;
+use crate::ids::{HoldId, HostId, MachineId, MachineName, NetworkId};
 use crate::machine::Goal;
 use crate::membership::Standing;
+use crate::networks::Offset;
 
 /// Something that must never be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +38,12 @@ pub enum Violation {
     Unwatched(HoldId),
     /// A machine that waits for a call that does not exist.
     LostCall(MachineId),
+    /// An address that somebody holds whose row does not say so, or who has ended.
+    StrayAddress(NetworkId, Offset),
+    /// A machine without an address of its own, within the prefix, on each of its cards' networks.
+    WithoutAddress(MachineId),
+    /// A network that nothing needs any more.
+    DesertedNetwork(NetworkId),
     /// No node is meant to have a vote, so nothing could ever be decided again.
     NoVoter,
     /// A host of a node that the site does not have.
@@ -55,7 +63,39 @@ impl Site {
         self.judge_guests(&mut found);
         self.judge_machines(&mut found);
         self.judge_agreements(&mut found);
+        self.judge_networks(&mut found);
         found
+    }
+
+    fn judge_networks(&self, found: &mut Vec<Violation>) {
+        for (machine, row) in self.machines.iter().filter(|(_, row)| row.ended.is_none()) {
+            let cards = row.hull.cards.iter().zip(0_u8..).zip(&row.addresses);
+            let fits = |((card, number), at): ((&Card, u8), &Attached)| {
+                let held = self.addresses.get(&(at.network, at.offset));
+                let network = self.networks.get(&at.network);
+                card.network == at.network
+                    && held == Some(&Holder { machine: *machine, card: number })
+                    && network.is_some_and(|it| it.prefix.address(at.offset).is_some())
+            };
+            if row.addresses.len() != row.hull.cards.len() || !cards.into_iter().all(fits) {
+                found.push(Violation::WithoutAddress(*machine));
+            }
+        }
+        let mut needed = BTreeSet::new();
+        for ((network, offset), holder) in self.addresses.iter() {
+            needed.insert(*network);
+            let row = self.machines.get(&holder.machine).filter(|row| row.ended.is_none());
+            let at = row.and_then(|row| row.addresses.get(usize::from(holder.card)));
+            if at != Some(&Attached { network: *network, offset: *offset }) {
+                found.push(Violation::StrayAddress(*network, *offset));
+            }
+        }
+        for (id, network) in self.networks.iter().filter(|(id, _)| !needed.contains(id)) {
+            let service = network.service.and_then(|service| self.services.get(&service));
+            if service.is_none_or(|it| matches!(it.stage, Stage::Ended | Stage::Refused)) {
+                found.push(Violation::DesertedNetwork(*id));
+            }
+        }
     }
 
     fn judge_nodes(&self, found: &mut Vec<Violation>) {

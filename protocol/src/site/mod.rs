@@ -34,9 +34,10 @@ mod tests;
 use crate::agreement::Message;
 use crate::identity::{PublicKey, Verified};
 use crate::ids::{
-    CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NodeId, RequestId,
-    ServiceId, SiteId, TenantId,
+    CallId, HoldId, HostId, ImageId, KeyId, MachineId, MachineName, Mint, NetworkId, NodeId,
+    RequestId, ServiceId, SiteId, TenantId,
 };
+use crate::networks::Offset;
 use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
 
@@ -44,8 +45,8 @@ pub use command::{Command, Outcome, Refusal, Stamped};
 pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
-    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Node, Owed, Peer,
-    Profile, Registered, Remains, Service, Tenant, Timer,
+    Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Machine, Network, Node,
+    Owed, Peer, Profile, Registered, Remains, Service, Tenant, Timer,
 };
 
 use occupancy::Occupancy;
@@ -59,6 +60,9 @@ pub const GUESTS_MAX: usize = 10_000;
 
 /// The most services.
 pub const SERVICES_MAX: usize = 5_000;
+
+/// The most networks: as many as there may be services.
+pub const NETWORKS_MAX: usize = 5_000;
 
 /// The most images in a catalogue.
 pub const IMAGES_MAX: usize = 1_000;
@@ -89,10 +93,6 @@ pub const ENDED_KEPT: Span = Span::from_secs(3_600);
 /// How long an invitation for a node can be taken up: somebody is about to log in at the machine.
 pub const INVITATION_LIFETIME: Span = Span::from_secs(3_600);
 
-/// The largest packet that a guest may send, so that it fits into VXLAN (50 bytes) inside
-/// `WireGuard` over IPv6 (80 bytes) on a path of 1,500.
-pub const MTU: u16 = 1_370;
-
 /// The state of a site.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -122,6 +122,9 @@ pub struct Site {
     /// What each peer has said lately.
     heard: Table<(SiteId, u64), Verified<Message>>,
     proofs: Table<SiteId, Contradiction>,
+    networks: Table<NetworkId, Network>,
+    /// Who has which address of a network.
+    addresses: Table<(NetworkId, Offset), Holder>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -152,7 +155,9 @@ macro_rules! with_tables {
             struck,
             dues,
             heard,
-            proofs
+            proofs,
+            networks,
+            addresses
         )
     };
 }
@@ -182,6 +187,8 @@ impl Default for Site {
             dues: Table::new(20),
             heard: Table::new(21),
             proofs: Table::new(22),
+            networks: Table::new(23),
+            addresses: Table::new(24),
             occupancy: Occupancy::default(),
         }
     }

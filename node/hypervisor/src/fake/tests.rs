@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use protocol::hull::{Boot, Hull};
-use protocol::ids::{MachineId, SiteId};
+use protocol::ids::{MachineId, NetworkId, SiteId};
 use protocol::units::{Mebibytes, Size};
 use tokio::io::AsyncReadExt;
 
@@ -33,7 +33,10 @@ impl Machine {
             start: Start::Kernel { kernel: "/boot/kernel".into(), initrd: "/boot/initrd".into() },
             bridges: vec!["br0".to_owned()],
         };
-        Self { hull: Hull::new(SiteId::from_bytes([7; 32]), machine, size, boot, 1400), backend }
+        Self {
+            hull: Hull::new(SiteId::from_bytes([7; 32]), machine, size, boot, &[network()]),
+            backend,
+        }
     }
 
     fn name(&self) -> MachineName {
@@ -52,6 +55,10 @@ impl Machine {
 
 fn uuid_of(number: u8) -> uuid::Uuid {
     uuid::Uuid::from_bytes([number; 16])
+}
+
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
 }
 
 const FIRST: Epoch = Epoch { home: 1, provider: 0 };

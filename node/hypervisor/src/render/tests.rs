@@ -3,7 +3,7 @@
 use expect_test::expect_file;
 use protocol::epoch::Epoch;
 use protocol::hull::{Board, Boot, Card, Disk, Hull, Mac, Port, Processor};
-use protocol::ids::{MachineId, MachineName, SiteId};
+use protocol::ids::{MachineId, MachineName, NetworkId, SiteId};
 use protocol::images::Format;
 use protocol::units::{Mebibytes, Size};
 use quick_xml::Reader;
@@ -19,6 +19,10 @@ fn machine() -> MachineId {
     MachineId::from_uuid(uuid::Uuid::from_bytes([0x11; 16]))
 }
 
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
+}
+
 fn small() -> (Hull, Backend) {
     let size = Size { vcpus: 1, memory: Mebibytes(128), disk: Mebibytes(64) };
     let boot = Boot::Kernel { command_line: "console=ttyS0 quiet".to_owned() };
@@ -28,14 +32,14 @@ fn small() -> (Hull, Backend) {
         start: Start::Kernel { kernel: "/images/kernel".into(), initrd: "/images/initrd".into() },
         bridges: vec!["br-red".to_owned()],
     };
-    (Hull::new(HOME, machine(), size, boot, 1_400), backend)
+    (Hull::new(HOME, machine(), size, boot, &[network()]), backend)
 }
 
 fn large() -> (Hull, Backend) {
     let (small, backend) = small();
     let mac = Mac::of(HOME, machine(), 1);
     let volume = Disk { port: Port(8), serial: "volume1".to_owned(), size: Mebibytes(1_024) };
-    let card = Card { port: Port(3), mac, mtu: 9_000 };
+    let card = Card { port: Port(3), mac, network: network(), mtu: 9_000 };
     let hull = Hull {
         board: Board::Q35V7_2,
         processor: Processor::Qemu64,

@@ -11,7 +11,7 @@ use hypervisor::backend::{Owner, Start};
 use hypervisor::{Backend, Guest, Hypervisor, Power, Tag};
 use protocol::epoch::Epoch;
 use protocol::hull::{Boot, Hull};
-use protocol::ids::{MachineId, MachineName, SiteId};
+use protocol::ids::{MachineId, MachineName, NetworkId, SiteId};
 use protocol::units::{Mebibytes, Size};
 
 use crate::ground::{BRIDGE, Ground, kernel};
@@ -61,6 +61,10 @@ pub(crate) struct Machine<'a> {
     pub(crate) backend: Backend,
 }
 
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
+}
+
 impl<'a> Machine<'a> {
     /// A machine with its disk, and no guest yet.
     pub(crate) async fn new(ground: &'a Ground, number: u8) -> Result<Self> {
@@ -69,7 +73,7 @@ impl<'a> Machine<'a> {
         let machine = MachineId::from_uuid(uuid::Uuid::from_bytes([number; 16]));
         let size = Size { vcpus: 1, memory: Mebibytes(128), disk: Mebibytes(16) };
         let boot = Boot::Kernel { command_line: "console=ttyS0 quiet".to_owned() };
-        let hull = Hull::new(SiteId::from_bytes([7; 32]), machine, size, boot, 1_400);
+        let hull = Hull::new(SiteId::from_bytes([7; 32]), machine, size, boot, &[network()]);
         let backend = Backend {
             directory: ground.path().join("machines").join(number.to_string()),
             owner: OWNER,

@@ -223,6 +223,7 @@ impl Site {
         if let Some(service) = service {
             self.advance(service, turn);
         }
+        self.release_addresses(machine);
     }
 
     /// Takes a service one stage further, as far as its machines allow.
@@ -336,6 +337,7 @@ impl Site {
             service.stage = stage;
             service.since = turn.now;
         }
+        self.dissolve_networks(id);
     }
 
     pub(super) fn members(&self, id: ServiceId) -> Vec<MachineId> {

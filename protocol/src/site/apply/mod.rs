@@ -6,6 +6,7 @@ mod deployment;
 mod displacing;
 mod hosting;
 mod membership;
+mod networks;
 mod operator;
 mod peering;
 mod peers;

@@ -108,12 +108,14 @@ impl Site {
         };
         self.room_for_machines(numbers.len())?;
         let image = self.image_for(component, wanted)?;
-        let member = Member { service: manifest.service().as_str(), wanted, image };
+        let cards = &Self::wishes(wanted, &self.networks_of(id));
+        self.room_on_networks(cards, numbers.len())?;
+        let member = Member { service: manifest.service().as_str(), wanted, image, cards };
         let mut added = Vec::new();
         for replica in numbers.iter().copied() {
             let component = component.clone();
             let membership = Membership { service: id, component, replica, started: false };
-            added.push(self.define_member(tenant, membership, member, turn)?);
+            added.push(self.define_member(tenant, membership, member, turn));
         }
         if let Some(service) = self.services.get_mut(&id) {
             service.machines.extend(added.iter().copied());

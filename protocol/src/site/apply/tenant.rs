@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::command::{Outcome, Refusal, TenantAsk};
 use super::super::state::{Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage};
-use super::super::{MACHINES_MAX, MTU, SERVICES_MAX, Site, Turn};
+use super::super::{MACHINES_MAX, SERVICES_MAX, Site, Turn};
+use super::networks::Wish;
 use crate::epoch::Epoch;
 use crate::hull::Hull;
-use crate::ids::{ImageId, MachineId, ServiceId, TenantId};
+use crate::ids::{ImageId, MachineId, NetworkId, ServiceId, TenantId};
 use crate::machine::{Goal, State, Verb};
 use crate::manifest::{Component, ComponentName, ImageName, Manifest, OnPartition, SiteReference};
 use crate::sla::Class;
@@ -21,6 +22,7 @@ struct Wanted<'a> {
     sites: &'a Option<BTreeSet<SiteReference>>,
     on_partition: OnPartition,
     class: Class,
+    cards: &'a [Wish],
 }
 
 /// What the machines of one component have in common.
@@ -30,6 +32,7 @@ pub(super) struct Member<'a> {
     pub(super) service: &'a str,
     pub(super) wanted: &'a Component,
     pub(super) image: ImageId,
+    pub(super) cards: &'a [Wish],
 }
 
 impl Site {
@@ -55,8 +58,11 @@ impl Site {
                 self.room_for_machines(1)?;
                 let image = self.fitting_image(image, None, *size)?;
                 let (size, on_partition, class) = (*size, *on_partition, *class);
-                let wanted = Wanted { image, size, sites, on_partition, class };
-                let machine = self.define(tenant, name.as_str(), None, wanted, turn)?;
+                self.fitting_size(image, size, 1)?;
+                let cards = &[(self.own_network(tenant, turn)?, None)];
+                self.room_on_networks(cards, 1)?;
+                let wanted = Wanted { image, size, sites, on_partition, class, cards };
+                let machine = self.define(tenant, name.as_str(), None, wanted, turn);
                 Ok(Outcome::Machine(machine))
             }
             TenantAsk::Update { machine, verb } => self.update(tenant, *machine, *verb, turn),
@@ -83,21 +89,12 @@ impl Site {
             return Err(Refusal::Full { what: "services".to_owned(), limit: SERVICES_MAX });
         }
         self.room_for_machines(usize::try_from(manifest.machines()).unwrap_or(usize::MAX))?;
+        self.room_for_networks(manifest.networks().len())?;
         let mut chosen = Vec::new();
         for (component, wanted) in manifest.components() {
-            let image = self.image_for(component, wanted)?;
-            chosen.push((component, Member { service: name, wanted, image }));
+            chosen.push((component, wanted, self.image_for(component, wanted)?));
         }
         let id = ServiceId::from_uuid(turn.mint.uuid());
-        let mut machines = BTreeSet::new();
-        for (component, member) in chosen {
-            for replica in 1..=member.wanted.replicas {
-                let component = component.clone();
-                let membership = Membership { service: id, component, replica, started: false };
-                machines.insert(self.define_member(tenant, membership, member, turn)?);
-            }
-        }
-        let sought: Vec<MachineId> = machines.iter().copied().collect();
         let service = Service {
             tenant,
             manifest: manifest.clone(),
@@ -105,9 +102,24 @@ impl Site {
             stage: Stage::Reserving,
             since: turn.now,
             created: turn.now,
-            machines,
+            machines: BTreeSet::new(),
         };
         self.services.insert(id, service);
+        let named = self.found_networks((tenant, id), manifest, turn);
+        let mut machines = BTreeSet::new();
+        for (component, wanted, image) in chosen {
+            let cards = &Self::wishes(wanted, &named);
+            let member = Member { service: name, wanted, image, cards };
+            for replica in 1..=member.wanted.replicas {
+                let component = component.clone();
+                let membership = Membership { service: id, component, replica, started: false };
+                machines.insert(self.define_member(tenant, membership, member, turn));
+            }
+        }
+        let sought: Vec<MachineId> = machines.iter().copied().collect();
+        if let Some(service) = self.services.get_mut(&id) {
+            service.machines = machines;
+        }
         self.place_here(&sought, turn);
         Ok(Outcome::Service(id))
     }
@@ -119,11 +131,19 @@ impl Site {
         wanted: &Component,
     ) -> Result<ImageId, Refusal> {
         let image = self.fitting_image(&wanted.image, Some(component), wanted.size)?;
-        let nobody = MachineId::from_uuid(uuid::Uuid::nil());
-        if !self.draft_hull(nobody, image, wanted.size).is_sound() {
-            return Err(Refusal::BadSize { size: wanted.size });
-        }
+        self.fitting_size(image, wanted.size, wanted.networks.len())?;
         Ok(image)
+    }
+
+    /// Whether a machine of this size with so many cards could be made.
+    fn fitting_size(&self, image: ImageId, size: Size, cards: usize) -> Result<(), Refusal> {
+        let nobody = MachineId::from_uuid(uuid::Uuid::nil());
+        let networks = vec![NetworkId::from_uuid(uuid::Uuid::nil()); cards];
+        if self.draft_hull(nobody, image, size, &networks).is_sound() {
+            Ok(())
+        } else {
+            Err(Refusal::BadSize { size })
+        }
     }
 
     /// Defines a machine of a service, for which a place is sought.
@@ -133,8 +153,8 @@ impl Site {
         membership: Membership,
         member: Member<'_>,
         turn: &mut Turn,
-    ) -> Result<MachineId, Refusal> {
-        let Member { service, wanted, image } = member;
+    ) -> MachineId {
+        let Member { service, wanted, image, cards } = member;
         let label = format!("{service}/{}-{}", membership.component, membership.replica);
         let wanted = Wanted {
             image,
@@ -142,12 +162,13 @@ impl Site {
             sites: &wanted.sites,
             on_partition: wanted.on_partition,
             class: wanted.class,
+            cards,
         };
-        let machine = self.define(tenant, &label, Some(membership), wanted, turn)?;
+        let machine = self.define(tenant, &label, Some(membership), wanted, turn);
         if let Some(row) = self.machines.get_mut(&machine) {
             row.place = Place::Sought { call: None, refused: BTreeMap::new() };
         }
-        Ok(machine)
+        machine
     }
 
     pub(super) fn room_for_machines(&self, more: usize) -> Result<(), Refusal> {
@@ -174,9 +195,15 @@ impl Site {
         Ok(*id)
     }
 
-    fn draft_hull(&self, machine: MachineId, image: ImageId, size: Size) -> Hull {
+    fn draft_hull(
+        &self,
+        machine: MachineId,
+        image: ImageId,
+        size: Size,
+        networks: &[NetworkId],
+    ) -> Hull {
         let boot = self.images.get(&image).expect("the image was just found").image.boot();
-        Hull::new(self.me(), machine, size, boot, MTU)
+        Hull::new(self.me(), machine, size, boot, networks)
     }
 
     fn define(
@@ -186,13 +213,12 @@ impl Site {
         membership: Option<Membership>,
         wanted: Wanted<'_>,
         turn: &mut Turn,
-    ) -> Result<MachineId, Refusal> {
-        let Wanted { image, size, sites, on_partition, class } = wanted;
+    ) -> MachineId {
+        let Wanted { image, size, sites, on_partition, class, cards } = wanted;
         let id = MachineId::from_uuid(turn.mint.uuid());
-        let hull = self.draft_hull(id, image, size);
-        if !hull.is_sound() {
-            return Err(Refusal::BadSize { size });
-        }
+        let networks: Vec<NetworkId> = cards.iter().map(|(network, _)| *network).collect();
+        let hull = self.draft_hull(id, image, size, &networks);
+        let addresses = self.allot(id, cards);
         let sight = Sight {
             epoch: Epoch::default(),
             state: State::Defined,
@@ -204,6 +230,7 @@ impl Site {
             name: name.to_owned(),
             membership,
             hull,
+            addresses,
             image,
             sites: sites.clone(),
             on_partition,
@@ -218,7 +245,7 @@ impl Site {
             displacement: Displacement::None,
         };
         self.machines.insert(id, row);
-        Ok(id)
+        id
     }
 
     fn end(

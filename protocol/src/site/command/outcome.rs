@@ -214,6 +214,16 @@ pub enum Refusal {
         /// What the manifest would break.
         reason: String,
     },
+    /// An address that is fixed, and that another machine has still.
+    #[error(
+        "{address} on network '{network}' is still another machine's: wait until that has ended"
+    )]
+    AddressTaken {
+        /// The address.
+        address: std::net::Ipv4Addr,
+        /// The network.
+        network: crate::manifest::NetworkName,
+    },
     /// A limit of the site.
     #[error("this site has {limit} {what} already, which is all it takes")]
     Full {

@@ -9,14 +9,15 @@ use std::collections::BTreeSet;
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Node, Peer, Place,
-    Profile, Registered, Service, Tenant,
+    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Network, Node, Peer,
+    Place, Profile, Registered, Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
 use crate::hull::Hull;
 use crate::identity::PublicKey;
 use crate::ids::{
-    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, NodeId, ServiceId, SiteId, TenantId,
+    HoldId, HostId, ImageId, KeyId, MachineId, MachineName, NetworkId, NodeId, ServiceId, SiteId,
+    TenantId,
 };
 use crate::images::Image;
 use crate::machine::guest::Progress;
@@ -196,6 +197,17 @@ impl Site {
     #[must_use]
     pub fn machine(&self, id: MachineId) -> Option<&Machine> {
         self.machines.get(&id)
+    }
+
+    /// The networks of the site's tenants.
+    pub fn networks(&self) -> impl Iterator<Item = (&NetworkId, &Network)> {
+        self.networks.iter()
+    }
+
+    /// A network of one of the site's tenants.
+    #[must_use]
+    pub fn network(&self, id: NetworkId) -> Option<&Network> {
+        self.networks.get(&id)
     }
 
     /// All machines that run here, at home here or not.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Attached;
 use crate::agreement::Refusal;
 use crate::agreement::buyer::Offer;
 use crate::epoch::Epoch;
@@ -149,6 +150,8 @@ pub struct Machine {
     pub membership: Option<Membership>,
     /// What its guest sees.
     pub hull: Hull,
+    /// Its addresses, in the order of the hull's cards; none once it has ended.
+    pub addresses: Vec<Attached>,
     /// What it starts from.
     pub image: ImageId,
     /// The sites it may run at; none given, any may.

@@ -29,9 +29,9 @@ fn what_does_not_fit_here_runs_at_the_cheapest_peer() {
     expect![[r#"
         Running
         shop/web-1 ACTIVE beta
-        shop/web-2 ACTIVE beta
+        shop/web-2 ACTIVE alpha
         shop/web-3 ACTIVE alpha
-        shop/web-4 ACTIVE alpha
+        shop/web-4 ACTIVE beta
     "#]]
     .assert_eq(&world.view(ALPHA, service));
     for agreement in world.parties[ALPHA].site.agreements().map(|(id, _)| *id) {
@@ -50,8 +50,8 @@ fn all_or_nothing_gives_everything_back_and_says_why() {
     world.settle();
     expect![[r#"
         Refused
-        shop/web-1 FAILED nowhere (given back: another machine of the service found no place)
-        shop/web-2 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
+        shop/web-1 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
+        shop/web-2 FAILED nowhere (given back: another machine of the service found no place)
         shop/web-3 FAILED nowhere (given back: another machine of the service found no place)
         shop/web-4 FAILED nowhere (given back: another machine of the service found no place)
     "#]]
@@ -70,9 +70,9 @@ fn best_effort_runs_what_it_can() {
     expect![[r#"
         Running
         shop/web-1 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
-        shop/web-2 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
-        shop/web-3 ACTIVE beta
-        shop/web-4 ACTIVE alpha
+        shop/web-2 ACTIVE beta
+        shop/web-3 ACTIVE alpha
+        shop/web-4 FAILED nowhere (no host here has room for it; gamma: no host has room for it; beta: no host has room for it)
     "#]]
     .assert_eq(&world.view(ALPHA, service));
 }
@@ -123,6 +123,7 @@ fn a_tier_starts_when_the_one_before_it_runs() {
         []
         [("shop/data-1", "DEFINED")]
         [("shop/data-1", "STAGING")]
+        [("shop/data-1", "ACTIVE"), ("shop/logic-1", "STAGING"), ("shop/logic-2", "DEFINED")]
         [("shop/data-1", "ACTIVE"), ("shop/logic-1", "STAGING"), ("shop/logic-2", "STAGING")]
         [("shop/data-1", "ACTIVE"), ("shop/logic-1", "ACTIVE"), ("shop/logic-2", "ACTIVE"), ("shop/web-1", "STAGING")]
         [("shop/data-1", "ACTIVE"), ("shop/logic-1", "ACTIVE"), ("shop/logic-2", "ACTIVE"), ("shop/web-1", "ACTIVE")]

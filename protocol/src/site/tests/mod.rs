@@ -11,6 +11,7 @@ mod leased;
 mod lies;
 mod membership;
 mod monitoring;
+mod networks;
 mod peering;
 mod repair;
 mod retention;

@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 24] = [
     "profile",
     "hosts",
     "tenants",
@@ -86,6 +86,8 @@ const TABLES: [&str; 22] = [
     "dues",
     "heard",
     "proofs",
+    "networks",
+    "addresses",
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::agreement::{self, Call};
 use crate::hull::{Boot, Hull};
-use crate::ids::CallId;
+use crate::ids::{CallId, NetworkId};
 use crate::manifest::OnPartition;
 use crate::sla::Class;
 
@@ -18,6 +18,10 @@ fn calling() -> World {
 
 fn holds(world: &World) -> usize {
     world.parties[BETA].site.holds.len()
+}
+
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn nothing_of_a_delivery_with_a_gap_is_taken_up() {
 /// A call of alpha's to beta for another machine than any other.
 fn other_call(world: &World, number: u128) -> Message {
     let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number));
-    let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
+    let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), &[network()]);
     let call = CallId::from_uuid(uuid::Uuid::from_u128(number));
     let (image, on_partition) = (image().id(), OnPartition::Fence);
     Message::Call(Box::new(Call {
@@ -132,7 +136,7 @@ fn a_call_is_refused_for_a_reason() {
     let alpha = world.parties[ALPHA].id;
     let machine = MachineId::from_uuid(uuid::Uuid::from_u128(5));
     let boot = image().boot();
-    let hull = |home, vcpus, boot| Hull::new(home, machine, size(vcpus), boot, MTU);
+    let hull = |home, vcpus, boot| Hull::new(home, machine, size(vcpus), boot, &[network()]);
     let call = |hull, image| {
         let call = CallId::from_uuid(uuid::Uuid::from_u128(6));
         Message::Call(Box::new(Call {
@@ -217,7 +221,8 @@ fn a_buyer_that_takes_up_no_answers_is_answered_no_more() {
     let mut world = World::new(&[0, 0]);
     let call = |world: &World, number: u64| {
         let machine = MachineId::from_uuid(uuid::Uuid::from_u128(number.into()));
-        let hull = Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), MTU);
+        let hull =
+            Hull::new(world.parties[ALPHA].id, machine, size(1), image().boot(), &[network()]);
         let call = CallId::from_uuid(uuid::Uuid::from_u128(number.into()));
         Message::Call(Box::new(Call {
             call,

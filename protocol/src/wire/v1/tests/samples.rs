@@ -8,7 +8,7 @@ use crate::codec::encode;
 use crate::epoch::Epoch;
 use crate::hull::{Boot, COMMAND_LINE_MAX, Disk, Hull, Port};
 use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement};
-use crate::ids::{CallId, HoldId, ImageId, MachineId, SiteId, TenantId};
+use crate::ids::{CallId, HoldId, ImageId, MachineId, NetworkId, SiteId, TenantId};
 use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
@@ -107,10 +107,14 @@ const fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
+fn network() -> NetworkId {
+    "01900000-0000-7000-8000-000000000017".parse().expect("an id")
+}
+
 fn hull() -> Hull {
     let size = Size { vcpus: 2, memory: Mebibytes(512), disk: Mebibytes(1_024) };
     let boot = Boot::Kernel { command_line: "console=ttyS0".to_owned() };
-    Hull::new(site(1), MachineId::from_uuid(uuid(3)), size, boot, 1_370)
+    Hull::new(site(1), MachineId::from_uuid(uuid(3)), size, boot, &[network()])
 }
 
 /// A hull with a device on each port, and everything else at its largest.
