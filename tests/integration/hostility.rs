@@ -256,15 +256,15 @@ fn a_flood_leaves_the_site_to_its_own_tenants(
 ) -> Result<()> {
     let pid = world.pids(at)?[2].context("a node runs")?;
     let address = address(at)?;
-    let words = [
-        (Channel::Outbox, codec::encode(&keys.delivery(site(world, at)?)?)),
-        (Channel::Machine, codec::encode(&Question::Site { after: None })),
-    ];
+    // Mostly what is answered at once, so that it exceeds the rate on a busy machine too; and some of
+    // what costs the most, which goes through Raft before it is refused.
+    let question = (Channel::Machine, codec::encode(&Question::Site { after: None }));
+    let delivery = (Channel::Outbox, codec::encode(&keys.delivery(site(world, at)?)?));
+    let words = [vec![question; 7], vec![delivery]].concat();
     let before = memory(pid, "VmRSS:")?;
     // From here on the kernel notes the most that it ever was (proc(5), clear_refs).
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("forget the peak")?;
     let log = world.sites.directory(at).join("log/reservoir.log");
-    let length = fs::metadata(&log).context("look at a log")?.len();
     let begun = Instant::now();
     let stop = AtomicBool::new(false);
     let shared = &*world;
@@ -278,11 +278,12 @@ fn a_flood_leaves_the_site_to_its_own_tenants(
     })?;
     let peak = memory(pid, "VmHWM:")?;
     let told = world.sites.say(at, &["peer", "show", ROGUE])?;
-    let logged = fs::metadata(&log).context("look at a log")?.len() - length;
-    note(
-        begun,
-        &format!("{flooded:?}: {before} bytes, {peak} at the most, {logged} of log\n{told}"),
-    );
+    note(begun, &format!("{flooded:?}: {before} bytes, {peak} at the most\n{told}"));
+    // However often it comes, the log tells of it a hundred times, and then once in a second.
+    let lines = fs::read_to_string(&log).context("read a log")?;
+    let lines = lines.lines().filter(|line| line.contains("did not pass the hello")).count();
+    let lines_max = 100 + begun.elapsed().as_secs() + 1;
+    ensure!(lines as u64 <= lines_max, "{lines} lines of the log tell of the same");
     let bound = LINES as u64 * LINE_MEMORY + OWN_MEMORY;
     ensure!(peak < before + bound, "{peak} bytes is more than {bound} above {before}");
     if world.pids(at)?[2] != Some(pid) {
@@ -310,8 +311,9 @@ fn own_tenants_are_served(world: &World, at: &str) -> Result<()> {
     serve("shunning")?;
     note(begun, "keys and a machine, while it is shunned");
     let told = world.sites.say(at, &["peer", "show", ROGUE])?;
-    ensure!(told.contains("yes, it sends too much"), "{told}");
-    ensure!(count(world, at, "limited")? >= 1000, "{told}");
+    ensure!(told.contains("yes, it sends more than it may"), "{told}");
+    // What it had said on inner channels counts for some hundred of the thousand.
+    ensure!(count(world, at, "limited")? >= 500, "{told}");
     until("that it is turned away", || Ok(count(world, at, "refused")? > 0))
 }
 

@@ -2,8 +2,11 @@
 //!
 //! Every kind of thing that a peer sends has a bucket of tokens, which fills at a steady rate up to a
 //! burst. What finds no token is excess: it is not worked on, and it is counted. The count fades with
-//! time; a site whose count grows beyond a bound is shunned until most of it has faded. Buckets
-//! belong to sites, not to connections or nodes, which cost an attacker nothing.
+//! time; a site whose count grows beyond a bound is shunned until most of it has faded. What no honest
+//! peer sends at all costs a site its connection, and counts as much excess: else it would come again
+//! at once. Buckets belong to sites, not to connections or nodes, which cost an attacker nothing.
+//!
+//! What is written to the log about a site is metered too, without being held against it.
 //!
 //! **Invariant.** Nothing here does I/O or reads a clock.
 
@@ -25,6 +28,14 @@ const SHUNNED_AT: u32 = 1000;
 /// in about a minute.
 const WELCOME_BELOW: u32 = 100;
 
+/// Excess that one offence counts for. One may be a fault of software, and passes; two within seconds
+/// are enough that the site's adverts are not read for a moment; twenty, that it is shunned.
+const OFFENCE: u32 = 50;
+
+/// Lines of the log about one site, and about all together that have proven to be of none: enough to
+/// tell what happens, and at a few hundred bytes each some 25 MB a day at the most.
+const WORDS: Rate = Rate { per_second: 1, burst: 100 };
+
 /// Tokens are counted in thousandths, so that a slow rate adds something in every millisecond.
 const PARTS: u64 = 1000;
 
@@ -34,6 +45,7 @@ enum Kind {
     Adverts,
     Requests(Channel),
     Bytes(Channel),
+    Words,
 }
 
 #[derive(Debug)]
@@ -73,26 +85,31 @@ impl Meter {
         self.buckets.entry(kind).or_insert_with(|| Bucket::full(rate, now)).take(rate, now, tokens)
     }
 
-    fn exceed(&mut self) {
-        self.excess = self.excess.saturating_add(1);
+    fn exceed(&mut self, by: u32) {
+        self.excess = self.excess.saturating_add(by);
         self.is_shunned |= self.excess >= SHUNNED_AT;
     }
 }
 
 /// The meters of all sites.
 #[derive(Debug, Default)]
-pub(crate) struct Meters(BTreeMap<SiteId, Meter>);
+pub(crate) struct Meters {
+    sites: BTreeMap<SiteId, Meter>,
+    /// Of all who have not proven to be of a site.
+    strangers: Meter,
+}
 
 impl Meters {
     fn of(&mut self, site: SiteId) -> &mut Meter {
-        if self.0.len() >= SITES_KEPT && !self.0.contains_key(&site) {
+        if self.sites.len() >= SITES_KEPT && !self.sites.contains_key(&site) {
             // One that owes nothing, if there is one: a flooder does not push itself out.
-            let idle = self.0.iter().min_by_key(|(_, meter)| meter.excess).map(|(site, _)| *site);
+            let idle =
+                self.sites.iter().min_by_key(|(_, meter)| meter.excess).map(|(site, _)| *site);
             if let Some(idle) = idle {
-                self.0.remove(&idle);
+                self.sites.remove(&idle);
             }
         }
-        self.0.entry(site).or_default()
+        self.sites.entry(site).or_default()
     }
 
     /// Whether a request of a site is worked on.
@@ -109,7 +126,7 @@ impl Meters {
         let admitted = meter.take(Kind::Requests(channel), limits.ask_rate, now, 1)
             && meter.take(Kind::Bytes(channel), limits.byte_rate, now, bytes);
         if !admitted {
-            meter.exceed();
+            meter.exceed(1);
         }
         admitted
     }
@@ -119,24 +136,38 @@ impl Meters {
         let meter = self.of(site);
         let admitted = meter.take(Kind::Adverts, limits.advert_rate, now, 1);
         if !admitted {
-            meter.exceed();
+            meter.exceed(1);
         }
         admitted
     }
 
+    /// A site has sent what no honest peer sends.
+    pub(crate) fn offends(&mut self, site: SiteId) {
+        self.of(site).exceed(OFFENCE);
+    }
+
+    /// Whether the log has room for another line about a site, or about a stranger.
+    pub(crate) fn admits_word(&mut self, site: Option<SiteId>, now: Instant) -> bool {
+        let meter = match site {
+            Some(site) => self.of(site),
+            None => &mut self.strangers,
+        };
+        meter.take(Kind::Words, WORDS, now, 1)
+    }
+
     /// How much a site has sent too much of late.
     pub(crate) fn excess(&self, site: SiteId) -> u32 {
-        self.0.get(&site).map_or(0, |meter| meter.excess)
+        self.sites.get(&site).map_or(0, |meter| meter.excess)
     }
 
     /// Whether a site is shunned.
     pub(crate) fn is_shunned(&self, site: SiteId) -> bool {
-        self.0.get(&site).is_some_and(|meter| meter.is_shunned)
+        self.sites.get(&site).is_some_and(|meter| meter.is_shunned)
     }
 
     /// Lets a part of the excess fade; called at every review.
     pub(crate) fn fade(&mut self) {
-        for meter in self.0.values_mut() {
+        for meter in self.sites.values_mut() {
             meter.excess -= meter.excess.div_ceil(4);
             meter.is_shunned &= meter.excess >= WELCOME_BELOW;
         }

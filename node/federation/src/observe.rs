@@ -116,7 +116,8 @@ pub struct PeerState {
     pub rtt: Option<Duration>,
     /// How often it was restored from a backup, by the word of its nodes.
     pub incarnation: Option<u64>,
-    /// Whether it has sent so much too much that no connection to it is kept for a while.
+    /// Whether it has sent so much too much, or so often what no honest peer sends, that no connection
+    /// to it is kept for a while.
     pub is_shunned: bool,
     /// Its nodes that are connected.
     pub nodes: Vec<NodeState>,

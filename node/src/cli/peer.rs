@@ -168,7 +168,10 @@ pub(super) fn shown(peer: &shapes::Peer, now: Moment) -> String {
         ("its machines here", format!("{}, {}/h in all", account.machines, account.hourly)),
         ("our machines there", peer.machines_there.to_string()),
         ("session ended", peer.session_ended.map(|at| since(now, at)).unwrap_or_default()),
-        ("shunned", if peer.is_shunned { "yes, it sends too much" } else { "no" }.to_owned()),
+        (
+            "shunned",
+            if peer.is_shunned { "yes, it sends more than it may" } else { "no" }.to_owned(),
+        ),
         ("messages owed", peer.owed.to_string()),
         ("advertises", advert.map(|it| it.free.to_string()).unwrap_or_default()),
         ("largest machine", advert.map(|it| it.largest.to_string()).unwrap_or_default()),

@@ -236,8 +236,11 @@ impl Task {
             Some(_) | None => {
                 answer(reply, Err(Error::Unreadable { whom }));
                 self.book.of(site).malformed += 1;
-                tracing::warn!(%site, "a peer's answer cannot be read; the connection is closed");
+                if self.is_worth_a_word(Some(site)) {
+                    tracing::warn!(%site, "a peer's answer cannot be read; the connection is closed");
+                }
                 self.expel(connection);
+                self.on_offence(site);
             }
         }
     }

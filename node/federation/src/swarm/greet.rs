@@ -39,9 +39,6 @@ impl Task {
                 self.on_turned(connection, peer, turned);
             }
             gate::Event::Failed { connection, peer, failure } => {
-                if failure == gate::Failure::Oversize {
-                    tracing::warn!(%peer, "a hello was too long; the connection is closed");
-                }
                 self.on_refusal(connection, peer, (None, Refuser::Here), failure.to_string(), None);
             }
         }
@@ -54,7 +51,9 @@ impl Task {
             return self.expel(connection);
         }
         let address = self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty);
-        tracing::info!(%site, %peer, %address, "a peer is connected");
+        if self.is_worth_a_word(Some(site)) {
+            tracing::info!(%site, %peer, %address, "a peer is connected");
+        }
         self.book.of(site).greeted += 1;
         self.dialer.greeted(connection, greeted.caller);
         let since = self.admission.now();
@@ -84,7 +83,9 @@ impl Task {
             Some(line) => line.address,
             None => self.strangers.remove(&connection).unwrap_or_else(Multiaddr::empty),
         };
-        tracing::warn!(%peer, %address, ?by, reason, "a connection did not pass the hello");
+        if self.is_worth_a_word(None) {
+            tracing::warn!(%peer, %address, ?by, reason, "a connection did not pass the hello");
+        }
         self.on_failed(connection, reason.clone());
         let (at, node, address) = (self.admission.now(), peer.to_string(), address.to_string());
         self.book.refuse(RefusalRecord {
@@ -102,7 +103,9 @@ impl Task {
     pub(super) fn on_closed(&mut self, connection: ConnectionId, cause: Option<String>) {
         if let Some(line) = self.lines.remove(connection) {
             let site = line.caller().site;
-            tracing::info!(%site, peer = %line.peer, cause, "a connection to a peer is gone");
+            if self.is_worth_a_word(Some(site)) {
+                tracing::info!(%site, peer = %line.peer, cause, "a connection to a peer is gone");
+            }
             self.dialer.lost(connection);
         } else {
             let reason = cause.unwrap_or_else(|| "it was closed during the hello".to_owned());
@@ -158,15 +161,21 @@ impl Task {
     /// A frame or header was longer than its channel allows: the connection ends.
     pub(super) fn on_oversize(&mut self, site: SiteId, connection: ConnectionId) {
         self.book.of(site).oversize += 1;
-        tracing::warn!(%site, "a peer sent a frame that is too long; the connection is closed");
+        if self.is_worth_a_word(Some(site)) {
+            tracing::warn!(%site, "a peer sent a frame that is too long; the connection is closed");
+        }
         self.expel(connection);
+        self.on_offence(site);
     }
 
     /// A request was what no honest peer sends: the connection ends.
     pub(super) fn on_foul(&mut self, site: SiteId, connection: ConnectionId, reason: &str) {
         self.book.of(site).foul += 1;
-        tracing::warn!(%site, reason, "a peer's request is foul; the connection is closed");
+        if self.is_worth_a_word(Some(site)) {
+            tracing::warn!(%site, reason, "a peer's request is foul; the connection is closed");
+        }
         self.expel(connection);
+        self.on_offence(site);
     }
 
     /// Closes a connection, which from now on is not there.

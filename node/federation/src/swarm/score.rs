@@ -1,13 +1,14 @@
 //! What it costs a peer to send too much, or rubbish.
 //!
-//! What finds no token (`meter`) is excess. It lowers the site's score in gossipsub (gossipsub v1.1,
-//! section "Peer Scoring"), as forged adverts do; far too much of it ends the connections.
+//! What finds no token (`meter`) is excess, and what no honest peer sends is a lot of it. It lowers the
+//! site's score in gossipsub (gossipsub v1.1, section "Peer Scoring"), as forged adverts do; far too
+//! much of it ends the connections.
 //!
 //! Of gossipsub's score only the penalties are used. Peers are admitted by policy, so there is nobody
 //! to prefer for having been here long; and adverts are so few that their absence proves nothing.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::gossipsub::{
     PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay,
@@ -96,6 +97,20 @@ impl Task {
                 self.expel(connection);
             }
         }
+    }
+
+    /// A site has sent what no honest peer sends; its connection has been closed. It is not counted
+    /// against our own nodes, without which the site could not go on.
+    pub(super) fn on_offence(&mut self, site: SiteId) {
+        if site != self.me.site {
+            self.meters.offends(site);
+            self.on_excess(site);
+        }
+    }
+
+    /// Whether the log has room for another line about a site, or about a stranger.
+    pub(super) fn is_worth_a_word(&mut self, site: Option<SiteId>) -> bool {
+        self.meters.admits_word(site, Instant::now())
     }
 
     pub(super) fn fade(&mut self) {

@@ -1,6 +1,6 @@
 //! Peers that pass the hello and then send too much, or send rubbish.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::Swarm;
 use libp2p::request_response::{Event, Message};
@@ -8,6 +8,7 @@ use libp2p::swarm::SwarmEvent;
 
 use super::gate::{address, event, rogue};
 use super::{Node, Party, Policy, TCP, until};
+use crate::meter::Meters;
 use crate::swarm::behaviour::{Bus, BusEvent, VerbsEvent};
 use crate::{Channel, Peers, Rate, Refusal, gate, tell};
 
@@ -87,6 +88,57 @@ async fn a_flood_is_not_worked_on_and_then_not_read() {
     assert!(honest.bus.ask(node.site, Channel::Outbox, b"hello".to_vec()).await.is_ok());
     node.bus.close().await;
     honest.bus.close().await;
+}
+
+#[tokio::test]
+async fn who_is_foul_again_and_again_is_let_in_no_more() {
+    let (alpha, beta, gamma) = (Party::new(1), Party::new(2), Party::new(3));
+    let node = Node::start(&beta, TCP, &[&alpha, &gamma]).await;
+    let mut fouls = 0;
+    let state = loop {
+        let mut rogue = rogue(&alpha, &[&beta]);
+        rogue.dial(address(&node)).unwrap();
+        event(&mut rogue, |swarm, event| match event {
+            SwarmEvent::Behaviour(BusEvent::Gate(gate::Event::Greeted { peer, .. })) => {
+                let requests = swarm.behaviour_mut().gate.inner.channel(Channel::Outbox);
+                requests.send_request(&peer, b"foul".to_vec().into());
+                None
+            }
+            SwarmEvent::ConnectionClosed { .. } => Some(()),
+            _ => None,
+        })
+        .await;
+        fouls += 1;
+        let peers = node.bus.peers().await;
+        let state = peers.into_iter().find(|it| it.site == Some(alpha.site));
+        match state {
+            Some(state) if state.is_shunned => break state,
+            Some(_) | None => assert!(fouls < 200, "it is let in for ever"),
+        }
+    };
+    assert!(state.counters.foul >= 20 && state.counters.limited == 0, "{state:?}");
+    let honest = Node::start(&gamma, TCP, &[&beta]).await;
+    honest.dial(&node).await;
+    honest.until_connected(&node).await;
+    assert!(honest.bus.ask(node.site, Channel::Outbox, b"hello".to_vec()).await.is_ok());
+    node.bus.close().await;
+    honest.bus.close().await;
+}
+
+#[test]
+fn of_a_flood_the_log_has_few_lines() {
+    let (mut meters, now) = (Meters::default(), Instant::now());
+    let [flooder, other] = [1, 2].map(|number| Party::new(number).site);
+    for whom in [Some(flooder), None] {
+        let mut written = 0;
+        for tenth in 0..1000 {
+            let then = now + Duration::from_millis(tenth * 100);
+            written += u64::from(meters.admits_word(whom, then));
+        }
+        assert!((100..=200).contains(&written), "{written} lines in 100 seconds");
+    }
+    assert!(meters.admits_word(Some(other), now), "another's lines are its own");
+    assert!(meters.excess(flooder) == 0 && !meters.is_shunned(flooder));
 }
 
 /// Sends so many of the longest requests at once, each of which is worked on until it is released.

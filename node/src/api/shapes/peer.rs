@@ -112,7 +112,8 @@ pub struct Peer {
     /// than its lease; none while it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_ended: Option<Moment>,
-    /// Whether it has sent so much too much that no connection to it is kept for a while.
+    /// Whether it has sent so much too much, or so often what no honest peer sends, that no connection
+    /// to it is kept for a while.
     #[serde(default)]
     pub is_shunned: bool,
     /// Its nodes that are connected.
