@@ -10,13 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use anyhow::{Context, Result};
-use tunnel::{Embedded, Peer, PrivateKey, Tunnel, Wanted};
+use tunnel::{Peer, PrivateKey, Wanted};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let wanted = wanted(std::env::args().skip(1))?;
-    let tunnel = Embedded::new();
+    let tunnel = tunnel::of_this_host().await;
     tunnel.converge(&wanted).await?;
     println!("ready");
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;

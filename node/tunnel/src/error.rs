@@ -55,6 +55,20 @@ pub enum Error {
         #[source]
         source: rtnetlink::Error,
     },
+    /// Another kind of interface has the name.
+    #[error(
+        "interface {0} is not of WireGuard: remove it, or name another one in the configuration"
+    )]
+    NotWireGuard(InterfaceName),
+    /// The kernel refused what it was told about the device.
+    #[error("the kernel's WireGuard does not take what it is told about interface {name}")]
+    WireGuard {
+        /// The interface.
+        name: InterfaceName,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// The interface is not there, although it was just made.
     #[error("interface {0} is gone: something else takes interfaces away")]
     Gone(InterfaceName),

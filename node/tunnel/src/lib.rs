@@ -5,8 +5,9 @@
 //! with peers that are known by their keys. Packets leave for the peer that has their destination,
 //! and arrive only from the peer that has their source.
 //!
-//! The WireGuard is this process's own, with a TAP device for an interface; it goes with the process.
-//! It is level-triggered: its user says what should be there, again and again.
+//! Where the kernel has WireGuard, the device is the kernel's, and stays when this process ends. Where
+//! it has none, it is this process's own, with a TAP device for an interface, and goes with it. Either
+//! is level-triggered: its user says what should be there, again and again.
 //!
 //! **Invariant.** Nothing comes out of the interface that a peer has not sent with its key, under an
 //! inner address that is its own, once.
@@ -14,6 +15,7 @@
 mod check;
 mod embedded;
 mod error;
+mod kernel;
 mod key;
 mod link;
 mod name;
@@ -30,6 +32,7 @@ use async_trait::async_trait;
 pub use crate::check::{Fault, MTU_MAX, MTU_MIN, PEERS_MAX};
 pub use crate::embedded::Embedded;
 pub use crate::error::Error;
+pub use crate::kernel::Kernel;
 pub use crate::key::{PrivateKey, PublicKey};
 pub use crate::name::{InterfaceName, MalformedInterfaceName};
 pub use crate::state::{Drops, Offloads, PeerDrops, PeerState, Provider, State, Traffic};
@@ -123,4 +126,14 @@ pub trait Tunnel: Send + Sync {
     ///
     /// The host refused.
     async fn close(&self) -> Result<(), Error>;
+}
+
+/// The best tunnel of this host: the kernel's, where it has one.
+pub async fn of_this_host() -> Box<dyn Tunnel> {
+    if Kernel::is_available().await {
+        tracing::info!("the tunnel is WireGuard of the kernel");
+        Box::new(Kernel::new())
+    } else {
+        Box::new(Embedded::new())
+    }
 }

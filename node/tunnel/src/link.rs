@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
 };
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{Handle, LinkUnspec, LinkWireguard};
 
 use crate::{Change, Error, InterfaceName, Wanted};
 
@@ -19,12 +20,68 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Makes the interface, which is there, as wanted. If it has a hardware address it is `hardware`, and
 /// others are not asked for theirs.
 pub(crate) async fn converge(wanted: &Wanted, hardware: Option<[u8; 6]>) -> Result<Change, Error> {
+    let steps = async |handle| Steps { handle, wanted, hardware }.take().await;
+    within_patience(&wanted.name, steps).await
+}
+
+/// Makes a `WireGuard` interface of this name, if there is none.
+pub(crate) async fn make_wireguard(name: &InterfaceName) -> Result<Change, Error> {
+    within_patience(name, async |handle| match find(&handle, name).await? {
+        Some(link) if is_wireguard(&link) => Ok(Change::Nothing),
+        Some(_) => Err(Error::NotWireGuard(name.clone())),
+        None => {
+            let added = handle.link().add(LinkWireguard::new(name.as_str()).build()).execute();
+            added.await.map_err(|source| refused(name, "make", source))?;
+            Ok(Change::Made)
+        }
+    })
+    .await
+}
+
+/// Removes the interface of this name, if there is one.
+pub(crate) async fn remove(name: &InterfaceName) -> Result<(), Error> {
+    within_patience(name, async |handle| {
+        if let Some(link) = find(&handle, name).await? {
+            let removed = handle.link().del(link.header.index).execute();
+            removed.await.map_err(|source| refused(name, "remove", source))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Runs steps with a connection to the kernel.
+async fn within_patience<T>(
+    name: &InterfaceName,
+    steps: impl AsyncFnOnce(Handle) -> Result<T, Error>,
+) -> Result<T, Error> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Netlink)?;
     let connection = tokio::spawn(connection);
-    let steps = Steps { handle, wanted, hardware };
-    let outcome = tokio::time::timeout(PATIENCE, steps.take()).await;
+    let outcome = tokio::time::timeout(PATIENCE, steps(handle)).await;
     connection.abort();
-    outcome.map_err(|_| Error::Silent(wanted.name.clone()))?
+    outcome.map_err(|_| Error::Silent(name.clone()))?
+}
+
+/// The interface of this name.
+///
+/// All are listed and compared, since asking for one by name makes an error of its absence.
+async fn find(handle: &Handle, name: &InterfaceName) -> Result<Option<LinkMessage>, Error> {
+    let links: Vec<LinkMessage> = handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(|source| refused(name, "look for", source))?;
+    let named = LinkAttribute::IfName(name.as_str().to_owned());
+    Ok(links.into_iter().find(|link| link.attributes.contains(&named)))
+}
+
+fn is_wireguard(link: &LinkMessage) -> bool {
+    let kind = LinkInfo::Kind(InfoKind::Wireguard);
+    link.attributes.iter().any(
+        |attribute| matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.contains(&kind)),
+    )
 }
 
 struct Steps<'a> {
@@ -35,24 +92,12 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     async fn take(&self) -> Result<Change, Error> {
-        let link = self.link().await?.ok_or_else(|| Error::Gone(self.wanted.name.clone()))?;
+        let name = &self.wanted.name;
+        let link = find(&self.handle, name).await?.ok_or_else(|| Error::Gone(name.clone()))?;
         let sized = self.size(&link).await?;
         let addressed = self.address(link.header.index).await?;
         let raised = self.raise(&link).await?;
         Ok(sized.and(addressed).and(raised))
-    }
-
-    async fn link(&self) -> Result<Option<LinkMessage>, Error> {
-        let links: Vec<LinkMessage> = self
-            .handle
-            .link()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .map_err(|source| self.refused("look for", source))?;
-        let named = LinkAttribute::IfName(self.wanted.name.as_str().to_owned());
-        Ok(links.into_iter().find(|link| link.attributes.contains(&named)))
     }
 
     async fn size(&self, link: &LinkMessage) -> Result<Change, Error> {

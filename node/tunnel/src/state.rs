@@ -16,13 +16,15 @@ pub struct State {
     pub listen_port: u16,
     /// The peers, in the order of their keys.
     pub peers: Vec<PeerState>,
-    /// What was dropped without being a peer's.
-    pub drops: Drops,
+    /// What was dropped without being a peer's. The kernel's device does not say.
+    pub drops: Option<Drops>,
 }
 
 /// Who provides the device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Provider {
+    /// The kernel.
+    Kernel,
     /// This process, and what the kernel hands over to it in one piece.
     Embedded(Offloads),
 }
@@ -53,16 +55,16 @@ pub struct PeerState {
     pub received: Traffic,
     /// What was sent to it.
     pub sent: Traffic,
-    /// What of its packets was dropped.
-    pub drops: PeerDrops,
+    /// What of its packets was dropped. The kernel's device does not say.
+    pub drops: Option<PeerDrops>,
 }
 
 /// Inner packets, and their bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Traffic {
-    /// Packets.
-    pub packets: u64,
-    /// Their bytes, without what the tunnel adds.
+    /// Packets. The kernel's device does not count them.
+    pub packets: Option<u64>,
+    /// Their bytes. The kernel's device counts with them what the tunnel adds.
     pub bytes: u64,
 }
 

@@ -221,7 +221,7 @@ impl Device {
             public_key: self.shared.key.public(),
             listen_port: self.shared.udp.port().unwrap_or(self.listen_port),
             peers,
-            drops: self.shared.drops.get(),
+            drops: Some(self.shared.drops.get()),
         }
     }
 }

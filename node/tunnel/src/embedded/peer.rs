@@ -42,7 +42,7 @@ impl TrafficCounter {
     }
 
     fn get(&self) -> Traffic {
-        Traffic { packets: self.packets.get(), bytes: self.bytes.get() }
+        Traffic { packets: Some(self.packets.get()), bytes: self.bytes.get() }
     }
 }
 
@@ -121,13 +121,13 @@ impl Peer {
             last_handshake: self.tunn().time_since_last_handshake(),
             received: self.received.get(),
             sent: self.sent.get(),
-            drops: PeerDrops {
+            drops: Some(PeerDrops {
                 wrong_source: drops.wrong_source.get(),
                 replayed: drops.replayed.get(),
                 unauthentic: drops.unauthentic.get(),
                 malformed: drops.malformed.get(),
                 unsent: drops.unsent.get(),
-            },
+            }),
         }
     }
 }

@@ -1,0 +1,5 @@
+//! Gateways that are real: two on this machine, and one whose kernel has `WireGuard`.
+
+mod embedded;
+mod kernel;
+mod scene;
