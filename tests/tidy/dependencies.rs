@@ -65,9 +65,10 @@ const PROTOCOL: [(&str, &str); 50] = [
 
 /// What is heavy, and who may name it: one member of the product, and of interfaces two. The tests
 /// speak libp2p as well, as a peer whose software is not ours.
-const HEAVY: [(&str, &[&str]); 8] = [
+const HEAVY: [(&str, &[&str]); 9] = [
     ("libp2p", &["federation", "tests"]),
     ("libp2p-stream", &["federation", "tests"]),
+    ("nftables", &["fabric"]),
     ("openraft", &["storage"]),
     ("quick-xml", &["hypervisor"]),
     ("rocksdb", &["storage"]),

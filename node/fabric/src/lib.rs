@@ -12,6 +12,7 @@ mod error;
 mod fake;
 mod linux;
 mod name;
+pub mod networks;
 
 #[cfg(test)]
 mod tests;

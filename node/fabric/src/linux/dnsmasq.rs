@@ -14,13 +14,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::bridge::Index;
 use super::files;
-use super::process::Process;
+use super::process::{self, Place, Process};
 use crate::name::BridgeName;
 use crate::{Change, Error, Lease, Wanted};
 
@@ -36,28 +36,60 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// How much of a server's last words goes into an error.
 const SAID_MAX: usize = 300;
 
-/// Makes one server serve the wanted table, and takes over one that is there already.
+/// What a server is told, and where its files are.
+#[derive(Debug)]
+pub(crate) struct Files<'a> {
+    pub(crate) directory: &'a Path,
+    /// The bridge that is served, for what people read.
+    pub(crate) bridge: &'a BridgeName,
+    /// What the server is told once.
+    pub(crate) settings: String,
+    /// The table as `dhcp-hostsfile` has it.
+    pub(crate) leases: String,
+    /// The table as `addn-hosts` has it.
+    pub(crate) names: String,
+}
+
+/// Makes one server on the host's own bridge serve the wanted table.
 pub(super) async fn converge(
     directory: &Path,
     wanted: &Wanted,
     index: Index,
     server: &mut Option<Process>,
 ) -> Result<Change, Error> {
+    let files = Files {
+        directory,
+        bridge: &wanted.bridge,
+        settings: configuration(directory, wanted, index),
+        leases: leases(wanted),
+        names: names(wanted),
+    };
+    serve(&files, process::here()?, server, |command| command.spawn().map_err(Error::Start)).await
+}
+
+/// Makes one server in a network namespace serve a table, and takes over one that is there
+/// already. `spawn` starts a process there.
+pub(crate) async fn serve(
+    told: &Files<'_>,
+    place: Place,
+    server: &mut Option<Process>,
+    spawn: impl FnOnce(&mut Command) -> Result<Child, Error>,
+) -> Result<Change, Error> {
+    let directory = told.directory;
     files::prepare(directory)?;
     let settings = directory.join("dnsmasq.conf");
-    let text = configuration(directory, wanted, index);
     let known = server.take().filter(Process::is_alive);
     let is_known = known.is_some();
     let mut running = match known {
         Some(process) => vec![process],
-        None => Process::find(PROGRAM, &argument(directory))?,
+        None => Process::find(PROGRAM, &argument(directory), place)?,
     };
     // More than one cannot be; but should it, none of them is trusted.
-    if running.len() > 1 || !files::has(&settings, &text)? {
+    if running.len() > 1 || !files::has(&settings, &told.settings)? {
         end(std::mem::take(&mut running)).await?;
     }
-    let known = files::converge(&directory.join("hosts.dhcp"), &leases(wanted))?;
-    let named = files::converge(&directory.join("hosts.dns"), &names(wanted))?;
+    let known = files::converge(&directory.join("hosts.dhcp"), &told.leases)?;
+    let named = files::converge(&directory.join("hosts.dns"), &told.names)?;
     let table = known.and(named);
     if let Some(process) = running.pop() {
         // A node killed between the files and the signal would leave the server with the old
@@ -68,18 +100,23 @@ pub(super) async fn converge(
         *server = Some(process);
         return Ok(table);
     }
-    files::converge(&settings, &text)?;
-    let process = start(directory, wanted).await?;
-    info!(bridge = %wanted.bridge, pid = process.pid(), "dnsmasq serves");
+    files::converge(&settings, &told.settings)?;
+    let process = start(told, spawn).await?;
+    info!(bridge = %told.bridge, pid = process.pid(), "dnsmasq serves");
     *server = Some(process);
     Ok(Change::Made)
 }
 
 /// Ends the server that is known, and any that is not.
 pub(super) async fn close(directory: &Path, server: &mut Option<Process>) -> Result<(), Error> {
-    end(Process::find(PROGRAM, &argument(directory))?).await?;
+    end_in(directory, process::here()?).await?;
     *server = None;
     Ok(())
+}
+
+/// Ends every server in a network namespace whose files are in this directory.
+pub(crate) async fn end_in(directory: &Path, place: Place) -> Result<(), Error> {
+    end(Process::find(PROGRAM, &argument(directory), place)?).await
 }
 
 async fn end(running: Vec<Process>) -> Result<(), Error> {
@@ -91,22 +128,26 @@ async fn end(running: Vec<Process>) -> Result<(), Error> {
 }
 
 /// Starts a server and waits until it serves.
-async fn start(directory: &Path, wanted: &Wanted) -> Result<Process, Error> {
+async fn start(
+    told: &Files<'_>,
+    spawn: impl FnOnce(&mut Command) -> Result<Child, Error>,
+) -> Result<Process, Error> {
+    let directory = told.directory;
     // The server's log goes to the system's; this file has only what it says before that.
     let words = directory.join("dnsmasq.err");
     let ready = directory.join("dnsmasq.pid");
     let refused = |source| Error::File { step: "create", path: words.clone(), source };
     files::remove(&ready)?;
-    let child = Command::new(PROGRAM)
+    let mut command = Command::new(PROGRAM);
+    command
         .arg(argument(directory))
         .arg("--keep-in-foreground")
         // A signal from the terminal to the node's group is not meant for the server.
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(&words).map_err(refused)?)
-        .spawn()
-        .map_err(Error::Start)?;
+        .stderr(File::create(&words).map_err(refused)?);
+    let child = spawn(&mut command)?;
     let deadline = Instant::now() + PATIENCE;
     if let Some(process) = Process::of_child(child)? {
         // It writes its process id once it has bound its sockets and not before; to ask it over
@@ -120,8 +161,8 @@ async fn start(directory: &Path, wanted: &Wanted) -> Result<Process, Error> {
         }
         process.end(PATIENCE).await?;
     }
-    let said = last_words(&words, &wanted.bridge);
-    Err(Error::NotServing { bridge: wanted.bridge.clone(), said })
+    let said = last_words(&words, told.bridge);
+    Err(Error::NotServing { bridge: told.bridge.clone(), said })
 }
 
 fn last_words(path: &Path, bridge: &BridgeName) -> String {

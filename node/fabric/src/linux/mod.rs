@@ -1,9 +1,9 @@
 //! The real fabric: the kernel's bridge, told over netlink, and dnsmasq on it.
 
 mod bridge;
-mod dnsmasq;
+pub(crate) mod dnsmasq;
 mod files;
-mod process;
+pub(crate) mod process;
 
 use std::path::PathBuf;
 

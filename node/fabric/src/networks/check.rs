@@ -1,0 +1,234 @@
+//! What contradicts itself is refused before anything is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::names::{Identity, Key, Tap};
+use super::wanted::{At, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
+use protocol::hull::Mac;
+
+/// The smallest packet that IPv6 goes through (RFC 8200, section 5).
+const MTU_MIN: u16 = 1280;
+
+/// The most cards on one network. Linux gives a bridge 1024 ports.
+const MEMBERS_MAX: usize = 1000;
+
+/// What is wanted contradicts itself.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Contradiction {
+    /// The same network twice, or two that would get the same names in the kernel.
+    #[error("networks {one} and {other} cannot both be on this host")]
+    Networks {
+        /// The earlier.
+        one: Identity,
+        /// The later.
+        other: Identity,
+    },
+    /// Two networks have the same number at this site.
+    #[error("network {network} has the same VNI as another one")]
+    Vni {
+        /// The later.
+        network: Identity,
+    },
+    /// A prefix that has no room for a gateway and a guest, or is not of 64 bits for IPv6.
+    #[error("network {network} has the prefix {prefix}, which cannot be one of a network")]
+    Prefix {
+        /// The network.
+        network: Identity,
+        /// The prefix.
+        prefix: ipnet::IpNet,
+    },
+    /// No prefix at all.
+    #[error("network {network} has neither IPv4 nor IPv6")]
+    NoPrefix {
+        /// The network.
+        network: Identity,
+    },
+    /// Packets would be too small.
+    #[error("network {network} has an MTU of {mtu}, and IPv6 needs {MTU_MIN}")]
+    Mtu {
+        /// The network.
+        network: Identity,
+        /// The MTU.
+        mtu: u16,
+    },
+    /// More cards than a bridge has ports.
+    #[error("network {network} has {members} members; {MEMBERS_MAX} are the most")]
+    TooMany {
+        /// The network.
+        network: Identity,
+        /// How many.
+        members: usize,
+    },
+    /// A card's address is missing, outside of its network, or not for guests.
+    #[error("card {mac} on network {network} has no address that fits")]
+    Address {
+        /// The network.
+        network: Identity,
+        /// The card.
+        mac: Mac,
+    },
+    /// A card, an address or a tap twice.
+    #[error("card {mac} on network {network} contradicts another one")]
+    Twice {
+        /// The network.
+        network: Identity,
+        /// The later card.
+        mac: Mac,
+    },
+    /// A group that is not there, or twice.
+    #[error("network {network} names group {group:?}, which is not there exactly once")]
+    Group {
+        /// The network.
+        network: Identity,
+        /// The group.
+        group: GroupId,
+    },
+    /// A range of ports without any.
+    #[error("network {network} has a rule for the ports {} to {}", .ports.first, .ports.last)]
+    Ports {
+        /// The network.
+        network: Identity,
+        /// The range.
+        ports: Ports,
+    },
+    /// A member is at another host or site, and this host has no way there.
+    #[error("card {mac} on network {network} is where this host has no way to")]
+    NoWay {
+        /// The network.
+        network: Identity,
+        /// The card.
+        mac: Mac,
+    },
+}
+
+/// Refuses what contradicts itself.
+pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
+    let mut keys = BTreeMap::new();
+    let mut numbers = BTreeSet::new();
+    let mut taps = BTreeSet::new();
+    for lan in &wanted.lans {
+        let network = lan.identity;
+        if let Some(one) = keys.insert(Key::of(network), network) {
+            return Err(Contradiction::Networks { one, other: network });
+        }
+        if !numbers.insert(lan.vni) {
+            return Err(Contradiction::Vni { network });
+        }
+        prefixes(lan)?;
+        groups(lan)?;
+        members(lan, wanted, &mut taps)?;
+    }
+    Ok(())
+}
+
+fn prefixes(lan: &Lan) -> Result<(), Contradiction> {
+    let network = lan.identity;
+    if lan.v4.is_none() && lan.v6.is_none() {
+        return Err(Contradiction::NoPrefix { network });
+    }
+    if lan.mtu < MTU_MIN {
+        return Err(Contradiction::Mtu { network, mtu: lan.mtu });
+    }
+    if let Some(net) = lan.v4
+        && (net.prefix_len() > 29 || net.prefix_len() < 8 || net.addr() != net.network())
+    {
+        return Err(Contradiction::Prefix { network, prefix: net.into() });
+    }
+    // Guests are told their addresses by DHCPv6; dnsmasq announces prefixes of 64 bits only.
+    if let Some(net) = lan.v6
+        && (net.prefix_len() != 64 || net.addr() != net.network())
+    {
+        return Err(Contradiction::Prefix { network, prefix: net.into() });
+    }
+    Ok(())
+}
+
+fn groups(lan: &Lan) -> Result<(), Contradiction> {
+    let network = lan.identity;
+    let mut known = BTreeSet::new();
+    for group in &lan.groups {
+        if !known.insert(group.id) {
+            return Err(Contradiction::Group { network, group: group.id });
+        }
+    }
+    let rules = lan.groups.iter().flat_map(|group| group.ingress.iter().chain(&group.egress));
+    for Rule { traffic, peer } in rules {
+        if let Traffic::Tcp(ports) | Traffic::Udp(ports) = *traffic
+            && ports.first > ports.last
+        {
+            return Err(Contradiction::Ports { network, ports });
+        }
+        if let Peer::Group(group) = *peer
+            && !known.contains(&group)
+        {
+            return Err(Contradiction::Group { network, group });
+        }
+    }
+    let named = lan.members.iter().flat_map(|member| &member.groups);
+    match named.copied().find(|group| !known.contains(group)) {
+        Some(group) => Err(Contradiction::Group { network, group }),
+        None => Ok(()),
+    }
+}
+
+fn members<'a>(
+    lan: &'a Lan,
+    wanted: &Wanted,
+    taps: &mut BTreeSet<&'a Tap>,
+) -> Result<(), Contradiction> {
+    let network = lan.identity;
+    if lan.members.len() > MEMBERS_MAX {
+        return Err(Contradiction::TooMany { network, members: lan.members.len() });
+    }
+    let mut macs = BTreeSet::new();
+    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
+    for member in &lan.members {
+        let mac = member.mac;
+        if !has_fitting_addresses(lan, member) {
+            return Err(Contradiction::Address { network, mac });
+        }
+        let mut own = member.v4.map(IpAddr::from).into_iter().chain(member.v6.map(IpAddr::from));
+        let fresh = own.all(|address| addresses.insert(address));
+        if !fresh || !macs.insert(mac) {
+            return Err(Contradiction::Twice { network, mac });
+        }
+        let reached = match &member.at {
+            At::Here { tap, .. } if !taps.insert(tap) => {
+                return Err(Contradiction::Twice { network, mac });
+            }
+            At::Here { .. } => true,
+            At::Host { underlay } => wanted
+                .underlay
+                .is_some_and(|own| own != *underlay && own.is_ipv4() == underlay.is_ipv4()),
+            At::Site { gateway, .. } => {
+                wanted.tunnel.as_ref().is_some_and(|tunnel| tunnel.address != *gateway)
+            }
+        };
+        if !reached {
+            return Err(Contradiction::NoWay { network, mac });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a card has an address of each kind that its network has, and none that is not for
+/// guests.
+fn has_fitting_addresses(lan: &Lan, member: &Member) -> bool {
+    let v4 = match (lan.v4, member.v4) {
+        (None, None) => true,
+        (Some(net), Some(address)) => {
+            let kept = [net.network(), net.broadcast()];
+            net.contains(&address) && !kept.contains(&address) && lan.gateway_v4() != Some(address)
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    let v6 = match (lan.v6, member.v6) {
+        (None, None) => true,
+        (Some(net), Some(address)) => {
+            net.contains(&address) && address != net.network() && lan.gateway_v6() != Some(address)
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    v4 && v6
+}

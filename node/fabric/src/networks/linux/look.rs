@@ -1,0 +1,72 @@
+//! What is there: devices, bytes, members, drops by cause, and how large a packet may be.
+
+use std::collections::BTreeMap;
+
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+
+use super::Error;
+use super::filters;
+use super::kernel::{Kernel, Links, mtu};
+use crate::networks::names::{Key, Kind};
+use crate::networks::plan::filters::Cause;
+use crate::networks::state::{Device, Drops, LanState, State};
+use crate::networks::wanted::{At, Lan, Wanted};
+
+/// What VXLAN puts around a frame: IPv6, UDP, its own header, and the frame's (40, 8, 8, 14).
+const AROUND: u32 = 70;
+
+pub(super) async fn state(kernel: &Kernel, wanted: &Wanted) -> Result<State, Error> {
+    let links = kernel.links().await?;
+    let mut drops: BTreeMap<Option<Key>, Vec<Drops>> = BTreeMap::new();
+    for (name, packets, bytes) in filters::counters().await? {
+        if let Some((key, cause)) = Cause::of_counter(&name) {
+            drops.entry(key).or_default().push(Drops { cause, packets, bytes });
+        }
+    }
+    let tunnel = wanted.tunnel.as_ref().and_then(|it| links.get(it.device.as_str()));
+    let room = tunnel.and_then(mtu).map(|mtu| mtu.saturating_sub(AROUND));
+    let lans = wanted.lans.iter().map(|lan| of_lan(lan, &links, room, &mut drops)).collect();
+    Ok(State { lans, drops: drops.remove(&None).unwrap_or_default() })
+}
+
+fn of_lan(
+    lan: &Lan,
+    links: &Links,
+    room: Option<u32>,
+    drops: &mut BTreeMap<Option<Key>, Vec<Drops>>,
+) -> LanState {
+    let key = Key::of(lan.identity);
+    let kinds = [Kind::Bridge, Kind::Services, Kind::Underlay, Kind::Tunnel];
+    let names = kinds.into_iter().map(|kind| key.name(kind));
+    let taps = lan.members.iter().filter_map(|member| match &member.at {
+        At::Here { tap, .. } => Some(tap.to_string()),
+        At::Host { .. } | At::Site { .. } => None,
+    });
+    let devices = names.chain(taps).filter_map(|name| {
+        let link = links.get(&name)?;
+        Some(device(name, link))
+    });
+    let leaves = lan.members.iter().any(|member| matches!(member.at, At::Site { .. }));
+    LanState {
+        identity: lan.identity,
+        members: lan.members.len(),
+        devices: devices.collect(),
+        room_between_sites: room.filter(|_| leaves),
+        drops: drops.remove(&Some(key)).unwrap_or_default(),
+    }
+}
+
+fn device(name: String, link: &LinkMessage) -> Device {
+    let stats = link.attributes.iter().find_map(|it| match it {
+        LinkAttribute::Stats64(stats) => Some(*stats),
+        _ => None,
+    });
+    let stats = stats.unwrap_or_default();
+    Device {
+        name,
+        is_up: link.header.flags.contains(LinkFlags::Up),
+        mtu: mtu(link).unwrap_or_default(),
+        received: stats.rx_bytes,
+        sent: stats.tx_bytes,
+    }
+}

@@ -1,0 +1,109 @@
+//! What was ours and is not wanted goes; but never a bridge that a guest is still plugged into.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rtnetlink::packet_route::link::InfoKind;
+use tracing::info;
+
+use super::kernel::{Kernel, bridge_of, is_kind};
+use super::namespace::Namespace;
+use super::{Error, Inner};
+use crate::Change;
+use crate::linux::dnsmasq;
+use crate::networks::names::{Key, Kind, TAP};
+use crate::networks::plan::Plan;
+
+pub(super) async fn unwanted(
+    kernel: &Kernel,
+    plan: &Plan,
+    directory: &Path,
+    namespaces: &Path,
+    inner: &mut Inner,
+) -> Result<Change, Error> {
+    let served = plan.lans.iter().filter(|lan| lan.services.is_some()).map(|lan| lan.key);
+    let served: BTreeSet<Key> = served.collect();
+    let mut change = services(&served, directory, namespaces, inner).await?;
+    let planned: BTreeSet<String> = plan
+        .lans
+        .iter()
+        .flat_map(|lan| {
+            let overlays = [&lan.underlay, &lan.tunnel].into_iter().flatten();
+            let overlays = overlays.map(|overlay| overlay.name.clone());
+            let port = lan.services.iter().map(|services| services.port.clone());
+            overlays.chain(port).chain([lan.bridge.clone()])
+        })
+        .collect();
+    let links = kernel.links().await?;
+    let kinds = [
+        (Kind::Underlay, InfoKind::Vxlan),
+        (Kind::Tunnel, InfoKind::Vxlan),
+        (Kind::Services, InfoKind::Veth),
+        (Kind::Bridge, InfoKind::Bridge),
+    ];
+    for (kind, form) in kinds {
+        for (name, link) in &links.0 {
+            let ours = Key::of_name(kind, name).is_some() && is_kind(link, form.clone());
+            let plugged = links.0.iter().any(|(port, it)| {
+                port.starts_with(TAP) && bridge_of(it) == Some(link.header.index)
+            });
+            if ours && !planned.contains(name) && !plugged {
+                info!(interface = name, "an interface is no longer wanted");
+                kernel.delete(link, name).await?;
+                change = Change::Made;
+            }
+        }
+    }
+    Ok(change)
+}
+
+/// Ends the services of networks that have none here any more.
+async fn services(
+    served: &BTreeSet<Key>,
+    directory: &Path,
+    namespaces: &Path,
+    inner: &mut Inner,
+) -> Result<Change, Error> {
+    let mut change = Change::Nothing;
+    for key in namespaces_in(namespaces)? {
+        if served.contains(&key) {
+            continue;
+        }
+        let path = namespaces.join(key.name(Kind::Namespace));
+        let own = directory.join(key.to_string());
+        if let Some(namespace) = Namespace::find(&path) {
+            dnsmasq::end_in(&own, namespace.identity()?).await?;
+        }
+        inner.servers.remove(&key);
+        Namespace::remove(&path)?;
+        match fs::remove_dir_all(&own) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(crate::Error::File { step: "remove", path: own, source }.into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        change = Change::Made;
+    }
+    Ok(change)
+}
+
+pub(super) fn namespaces_in(directory: &Path) -> Result<Vec<Key>, Error> {
+    let refused = |source| Error::Namespace {
+        step: "list those beside",
+        path: directory.to_path_buf(),
+        source,
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(refused(source)),
+    };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(refused)?.file_name();
+        keys.extend(name.to_str().and_then(|name| Key::of_name(Kind::Namespace, name)));
+    }
+    Ok(keys)
+}

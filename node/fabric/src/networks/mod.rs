@@ -1,0 +1,53 @@
+//! Networks on one host: as many as there are, each a network of its own.
+//!
+//! A network is a bridge that its guests' taps are plugged into, a namespace with what answers
+//! them, VXLAN devices to wherever else its members are, and filters. Two networks may use equal
+//! addresses, so nothing of a network has an address on the host itself.
+//!
+//! Level-triggered: the user says what should be there, whole, again and again, and it is made so.
+//! [`plan`] says what that means, purely; [`linux`] makes it so.
+
+mod check;
+mod fake;
+mod linux;
+mod names;
+mod plan;
+mod state;
+mod wanted;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+
+pub use self::check::Contradiction;
+pub use self::fake::Fake;
+pub use self::linux::{Error, Linux};
+pub use self::names::{Identity, Tap, bridge};
+pub use self::plan::filters::Cause;
+pub use self::state::{Device, Drops, LanState, State};
+pub use self::wanted::{
+    At, BytesPerSecond, Group, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Tunnel, Vni,
+    Wanted,
+};
+use crate::Change;
+
+/// The networks of one host.
+#[async_trait]
+pub trait Networks: Send + Sync {
+    /// Makes it so, whatever was there before, and takes away what was ours and is not wanted;
+    /// but never a bridge that a guest is still plugged into.
+    ///
+    /// # Errors
+    ///
+    /// What contradicts itself is refused before anything is touched; whatever the host refuses
+    /// leaves the rest to the next call.
+    async fn converge(&self, wanted: &Wanted) -> Result<Change, Error>;
+
+    /// What is there of what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// The host cannot be looked at.
+    async fn state(&self, wanted: &Wanted) -> Result<State, Error>;
+}

@@ -1,0 +1,124 @@
+//! What passes and what does not, as two nftables tables: one for frames, one for connections.
+//!
+//! | where | what is decided | file |
+//! | --- | --- | --- |
+//! | bridge, prerouting | who a frame is from: only what its port may say | [`ports`] |
+//! | bridge, forward | what stays on this host, and what a tap is for | [`ports`] |
+//! | bridge, input | nothing of a network reaches the host itself | [`ports`] |
+//! | inet, input | who may speak to us in VXLAN, about which network, as which card | [`overlay`] |
+//! | inet, forward | who may begin what with whom | [`groups`] |
+//!
+//! The bridge family has no connections here, so frames of a network's bridge go through family
+//! inet as well (the bridge is told so), under a zone of their own: equal addresses and ports of
+//! two networks are two connections.
+//!
+//! All of it is replaced in one transaction. Rules and sets have no state; what counts has a name
+//! and stays.
+
+mod cause;
+mod groups;
+mod overlay;
+mod ports;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nftables::schema::{Chain, Counter, NfListObject, Rule};
+use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
+
+pub use self::cause::Cause;
+use self::words::{Step, count, drop};
+use super::super::names::Key;
+use super::super::wanted::Wanted;
+
+/// The name of both tables. Whatever stands in other tables is not ours.
+pub(in super::super) const TABLE: &str = "reservoir";
+
+/// Both tables.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in super::super) struct Filters {
+    pub(in super::super) bridge: Table,
+    pub(in super::super) inet: Table,
+}
+
+impl Filters {
+    pub(super) fn of(wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Self {
+        let mut bridge = Table::new(NfFamily::Bridge);
+        ports::filter(wanted, &mut bridge);
+        let mut inet = Table::new(NfFamily::INet);
+        overlay::filter(wanted, &mut inet);
+        groups::filter(wanted, zones, &mut inet);
+        Self { bridge, inet }
+    }
+}
+
+/// One table, in the order in which it is made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in super::super) struct Table {
+    pub(in super::super) family: NfFamily,
+    pub(in super::super) counters: BTreeSet<String>,
+    pub(in super::super) chains: BTreeMap<String, Option<(NfHook, i32)>>,
+    rules: Vec<(String, Vec<Step>)>,
+}
+
+impl Table {
+    const fn new(family: NfFamily) -> Self {
+        Self { family, counters: BTreeSet::new(), chains: BTreeMap::new(), rules: Vec::new() }
+    }
+
+    /// Begins a chain that the kernel calls.
+    fn hook(&mut self, name: &str, hook: NfHook, priority: i32) {
+        self.chains.insert(name.to_owned(), Some((hook, priority)));
+    }
+
+    /// Adds a rule to a chain, which is made if it is not there yet.
+    fn rule(&mut self, chain: &str, steps: impl IntoIterator<Item = Step>) {
+        self.chains.entry(chain.to_owned()).or_default();
+        self.rules.push((chain.to_owned(), steps.into_iter().collect()));
+    }
+
+    /// Adds a rule that refuses, and counts what it refused.
+    fn refuse(
+        &mut self,
+        chain: &str,
+        steps: impl IntoIterator<Item = Step>,
+        key: Option<Key>,
+        cause: Cause,
+    ) {
+        let counter = cause.counter(key);
+        self.counters.insert(counter.clone());
+        self.rule(chain, steps.into_iter().chain([count(counter), drop()]));
+    }
+
+    /// Everything in the table: counters, chains, and rules, in an order in which each finds what
+    /// it names.
+    pub(in super::super) fn objects(&self) -> impl Iterator<Item = NfListObject<'static>> + '_ {
+        let family = self.family;
+        let counters = self.counters.iter().map(move |name| {
+            let (table, name) = (TABLE.into(), name.clone().into());
+            NfListObject::Counter(Counter { family, table, name, ..Counter::default() })
+        });
+        let chains = self.chains.iter().map(move |(name, hook)| {
+            let chain = Chain { family, table: TABLE.into(), ..Chain::default() };
+            NfListObject::Chain(Chain {
+                name: name.clone().into(),
+                _type: hook.map(|_| NfChainType::Filter),
+                hook: hook.map(|(hook, _)| hook),
+                prio: hook.map(|(_, priority)| priority),
+                policy: hook.map(|_| NfChainPolicy::Accept),
+                ..chain
+            })
+        });
+        let rules = self.rules.iter().map(move |(chain, steps)| {
+            let (table, chain) = (TABLE.into(), chain.clone().into());
+            NfListObject::Rule(Rule {
+                family,
+                table,
+                chain,
+                expr: steps.clone().into(),
+                ..Rule::default()
+            })
+        });
+        counters.chain(chains).chain(rules)
+    }
+}

@@ -1,0 +1,103 @@
+//! VXLAN that comes in: only from who has to do with a network, only about that network, and from
+//! another site only as the cards that are there.
+//!
+//! This is decided on the outer packet, where the sender is still known. The device behind the
+//! tunnel vouches for the sender's inner address; a host of the site is believed by its address
+//! on the site's own wire.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use nftables::expr::{MetaKey, PayloadBase};
+use nftables::types::NfHook;
+
+use super::super::super::names::{Key, mac_bytes};
+use super::super::super::wanted::{At, Tunnel, Wanted};
+use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
+use super::words::{
+    Word, about, accept, any, bits, dispatch, field, goto, is, is_not, number, text,
+};
+use super::{Cause, Table};
+
+/// Before the administrator's own rules (priority 0), which may still refuse.
+const FIRST: i32 = -10;
+
+pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
+    table.hook("input", NfHook::Input, FIRST);
+    let port = |port: u16| is(field("udp", "dport"), number(port));
+    if let Some(tunnel) = &wanted.tunnel {
+        table.rule("input", [port(TUNNEL_PORT), goto("tunnel".to_owned())]);
+        among_sites(wanted, tunnel, table);
+    }
+    if let Some(underlay) = wanted.underlay {
+        table.rule("input", [port(UNDERLAY_PORT), goto("underlay".to_owned())]);
+        among_hosts(wanted, underlay, table);
+    }
+}
+
+/// The number of the network, in VXLAN's header behind that of UDP (RFC 7348, section 5).
+fn vni() -> Word {
+    bits(PayloadBase::TH, 96, 24)
+}
+
+/// The card that the frame inside is from.
+fn inner_sender() -> Word {
+    bits(PayloadBase::TH, 176, 48)
+}
+
+fn among_sites(wanted: &Wanted, tunnel: &Tunnel, table: &mut Table) {
+    let elsewhere = is_not(about(MetaKey::Iifname), text(&tunnel.device));
+    table.refuse("tunnel", [elsewhere], None, Cause::WrongDevice);
+    let mut peers: BTreeMap<Ipv6Addr, BTreeMap<(u32, Key), Vec<Word>>> = BTreeMap::new();
+    for lan in &wanted.lans {
+        for member in &lan.members {
+            if let At::Site { gateway, .. } = member.at {
+                let numbers = peers.entry(gateway).or_default();
+                let macs = numbers.entry((lan.vni.get(), Key::of(lan.identity))).or_default();
+                let digits: String =
+                    mac_bytes(member.mac).iter().map(|byte| format!("{byte:02x}")).collect();
+                macs.push(text(format_args!("0x{digits}")));
+            }
+        }
+    }
+    let name = |peer: &Ipv6Addr| format!("tunnel-{:032x}", peer.to_bits());
+    let ways = peers.keys().map(|peer| (text(peer), goto(name(peer))));
+    table.rule("tunnel", dispatch(field("ip6", "saddr"), ways));
+    table.refuse("tunnel", [], None, Cause::UnknownPeer);
+    for (peer, numbers) in peers {
+        let chain = name(&peer);
+        let inner = |key: &Key| format!("{chain}-{key}");
+        let ways = numbers.keys().map(|(vni, key)| (number(*vni), goto(inner(key))));
+        table.rule(&chain, dispatch(vni(), ways));
+        table.refuse(&chain, [], None, Cause::ForeignVni);
+        for ((_, key), macs) in &numbers {
+            let chain = inner(key);
+            table.rule(&chain, [is(inner_sender(), any(macs.iter().cloned())), accept()]);
+            table.refuse(&chain, [], Some(*key), Cause::MisplacedMac);
+        }
+    }
+}
+
+fn among_hosts(wanted: &Wanted, underlay: IpAddr, table: &mut Table) {
+    let mut hosts: BTreeMap<IpAddr, BTreeSet<u32>> = BTreeMap::new();
+    for lan in &wanted.lans {
+        for member in &lan.members {
+            if let At::Host { underlay } = member.at {
+                hosts.entry(underlay).or_default().insert(lan.vni.get());
+            }
+        }
+    }
+    let name = |host: &IpAddr| match host {
+        IpAddr::V4(host) => format!("underlay-{:08x}", host.to_bits()),
+        IpAddr::V6(host) => format!("underlay-{:032x}", host.to_bits()),
+    };
+    let ways = hosts.keys().map(|host| (text(host), goto(name(host))));
+    let header = if underlay.is_ipv4() { "ip" } else { "ip6" };
+    table.rule("underlay", dispatch(field(header, "saddr"), ways));
+    table.refuse("underlay", [], None, Cause::UnknownPeer);
+    for (host, numbers) in hosts {
+        let chain = name(&host);
+        table.rule(&chain, [is(vni(), any(numbers.into_iter().map(number))), accept()]);
+        table.refuse(&chain, [], None, Cause::ForeignVni);
+    }
+}

@@ -1,0 +1,55 @@
+//! What is there, for people and for whoever measures.
+
+use super::names::Identity;
+use super::plan::filters::Cause;
+
+/// The networks of one host as they are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct State {
+    /// Each network that is wanted.
+    pub lans: Vec<LanState>,
+    /// What was dropped before it was known which network it was about.
+    pub drops: Vec<Drops>,
+}
+
+/// One network as it is on this host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LanState {
+    /// Which.
+    pub identity: Identity,
+    /// How many cards are on it, wherever they are.
+    pub members: usize,
+    /// Its devices on this host: bridge, services, VXLAN, taps.
+    pub devices: Vec<Device>,
+    /// The largest packet that the way to other sites carries, in bytes; none if it has no
+    /// members there, or there is no way. Less than the network's MTU is a fault.
+    pub room_between_sites: Option<u32>,
+    /// What was dropped.
+    pub drops: Vec<Drops>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Whether it carries frames.
+    pub is_up: bool,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+    /// Bytes that came in, from the network's bridge's point of view.
+    pub received: u64,
+    /// Bytes that went out.
+    pub sent: u64,
+}
+
+/// What was dropped for one cause, since the counter is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Drops {
+    /// Why.
+    pub cause: Cause,
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,269 @@
+//! Claims about what is refused, and about the plan, which is a pure function; the kernel is met
+//! in `tests/`.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+
+use expect_test::expect_file;
+use nftables::schema::NfListObject;
+use protocol::hull::Mac;
+use protocol::ids::{MachineId, MachineName, NetworkId, SiteId};
+use uuid::Uuid;
+
+use super::check::{Contradiction, check};
+use super::names::{Key, Kind, Tap, mac_text};
+use super::plan::{Entry, Overlay, Plan, Segment, Services};
+use super::{
+    At, Fake, Group, GroupId, Identity, Lan, Member, Networks as _, Peer, Ports, Rule, Traffic,
+    Tunnel, Vni, Wanted,
+};
+use crate::{Change, HostName};
+
+fn home() -> SiteId {
+    SiteId::from_bytes([7; 32])
+}
+
+fn machine(number: u8) -> MachineName {
+    MachineName { home: home(), machine: MachineId::from_uuid(Uuid::from_bytes([number; 16])) }
+}
+
+fn here(number: u8) -> At {
+    At::Here { tap: Tap::of(machine(number), 0), from_guest: None, to_guest: None }
+}
+
+fn member(number: u8, at: At) -> Member {
+    Member {
+        mac: Mac::of(home(), machine(number).machine, 0),
+        v4: Some([10, 0, 0, 10 + number].into()),
+        v6: format!("fd00:1::{number}0").parse().ok(),
+        names: vec![HostName::nearest(&format!("c{number}"))],
+        groups: vec![GroupId(1)],
+        at,
+    }
+}
+
+fn lan(number: u8, members: Vec<Member>) -> Lan {
+    Lan {
+        identity: Identity {
+            home: home(),
+            network: NetworkId::from_uuid(Uuid::from_bytes([number; 16])),
+        },
+        v4: "10.0.0.0/24".parse().ok(),
+        v6: "fd00:1::/64".parse().ok(),
+        mtu: 1400,
+        vni: Vni::new(u32::from(number)).unwrap(),
+        domain: ["service", "example"].map(HostName::nearest).to_vec(),
+        members,
+        groups: vec![Group { id: GroupId(1), ingress: vec![], egress: vec![] }],
+        speed: None,
+    }
+}
+
+/// A network with a card here, one on another host and one at another site.
+fn everywhere() -> Wanted {
+    let host = At::Host { underlay: "192.0.2.2".parse().unwrap() };
+    let site = At::Site { gateway: "fd99::2".parse().unwrap(), vni: Vni::new(9).unwrap() };
+    let mut red = lan(1, vec![member(1, here(1)), member(2, host), member(3, site)]);
+    red.members[0].at = At::Here {
+        tap: Tap::of(machine(1), 0),
+        from_guest: NonZeroU32::new(1_000_000),
+        to_guest: NonZeroU32::new(2_000_000),
+    };
+    red.speed = NonZeroU32::new(5_000_000);
+    let web = Traffic::Tcp(Ports { first: 80, last: 81 });
+    red.groups[0].ingress = vec![
+        Rule { traffic: web, peer: Peer::Prefix("192.168.0.0/16".parse().unwrap()) },
+        Rule { traffic: Traffic::Icmp, peer: Peer::Prefix("::/0".parse().unwrap()) },
+        Rule { traffic: Traffic::Any, peer: Peer::Group(GroupId(1)) },
+    ];
+    Wanted {
+        lans: vec![red],
+        underlay: "192.0.2.1".parse().ok(),
+        tunnel: Some(Tunnel {
+            device: "wg0".parse().unwrap(),
+            address: "fd99::1".parse().unwrap(),
+        }),
+    }
+}
+
+fn said(plan: &Plan) -> String {
+    let mut text = String::new();
+    for segment in &plan.lans {
+        text.push_str(&said_of(segment));
+        if let Some(services) = &segment.services {
+            let directory = std::path::Path::new("/run/reservoir");
+            let _infallible = writeln!(text, "{}", services.configuration(directory, 7));
+        }
+    }
+    for table in [&plan.filters.bridge, &plan.filters.inet] {
+        for object in table.objects() {
+            let line = match &object {
+                NfListObject::Rule(rule) => {
+                    let steps: Vec<String> =
+                        rule.expr.iter().map(|it| serde_json::to_string(it).unwrap()).collect();
+                    format!("{}: {}", rule.chain, steps.join(" "))
+                }
+                other => serde_json::to_string(other).unwrap(),
+            };
+            let _infallible = writeln!(text, "{line}");
+        }
+    }
+    text
+}
+
+fn said_of(segment: &Segment) -> String {
+    let mut lines = vec![format!("bridge {} mtu {}", segment.bridge, segment.mtu)];
+    let overlays = [&segment.underlay, &segment.tunnel].into_iter().flatten();
+    for Overlay { name, vni, port, local, device, entries } in overlays {
+        let vni = vni.get();
+        lines.push(format!("vxlan {name} vni {vni} port {port} local {local} through {device:?}"));
+        for Entry { mac, to, vni } in entries {
+            lines.push(format!("  {} to {to} vni {}", mac_text(*mac), vni.get()));
+        }
+    }
+    for (mac, port) in &segment.ports {
+        lines.push(format!("{} behind {port}", mac_text(*mac)));
+    }
+    for (address, mac) in &segment.neighbours {
+        lines.push(format!("{address} is {}", mac_text(*mac)));
+    }
+    for (tap, speed) in &segment.taps {
+        lines.push(format!("tap {tap} is sent at most {speed:?} bytes a second"));
+    }
+    if let Some(Services { namespace, port, mac, addresses, leases, names, .. }) = &segment.services
+    {
+        lines.push(format!("services in {namespace} behind {port} as {}", mac_text(*mac)));
+        lines.extend(addresses.iter().map(|address| format!("  have {address}")));
+        lines.push(format!("hosts.dhcp\n{leases}hosts.dns\n{names}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn the_plan_says_everything() {
+    let plan = Plan::of(&everywhere());
+    assert_eq!(plan, Plan::of(&everywhere()));
+    expect_file!["plan/plan.txt"].assert_eq(&said(&plan));
+}
+
+#[test]
+fn names_fit_the_kernel_and_are_known_again() {
+    let key = Key::of(lan(1, vec![]).identity);
+    for kind in [Kind::Bridge, Kind::Underlay, Kind::Tunnel, Kind::Services, Kind::Namespace] {
+        let name = key.name(kind);
+        assert!(name.len() <= 15, "{name}");
+        assert_eq!(Key::of_name(kind, &name), Some(key));
+    }
+    assert_eq!(Key::of_name(Kind::Bridge, "rsb00112233445"), None);
+    assert_eq!(Key::of_name(Kind::Bridge, "rsb00112233445X"), None);
+    assert_eq!(Key::of_name(Kind::Bridge, "rsb0011223344556"), None);
+    assert!(Tap::of(machine(1), 0).as_str().len() <= 15);
+    assert_ne!(Tap::of(machine(1), 0), Tap::of(machine(1), 1));
+}
+
+#[test]
+fn every_network_has_a_zone_of_its_own_that_stays() {
+    let lans: Vec<Lan> = (1..=200).map(|number| lan(number, vec![])).collect();
+    let zones = |lans: &[Lan]| {
+        let wanted = Wanted { lans: lans.to_vec(), ..Wanted::default() };
+        super::plan::zones(&wanted)
+    };
+    let all = zones(&lans);
+    let distinct: std::collections::BTreeSet<u16> = all.values().copied().collect();
+    assert_eq!(distinct.len(), lans.len());
+    assert!(!distinct.contains(&0));
+    let alone = zones(&lans[..1]);
+    assert_eq!(all.get(&Key::of(lans[0].identity)), alone.get(&Key::of(lans[0].identity)));
+}
+
+/// What makes a table contradict itself, and whether it is refused for that.
+type Contradicting = (fn(&mut Wanted), fn(&Contradiction) -> bool);
+
+const CONTRADICTIONS: [Contradicting; 17] = [
+    (|it| it.lans.push(it.lans[0].clone()), |it| matches!(it, Contradiction::Networks { .. })),
+    (
+        |it| {
+            let mut other = lan(2, vec![]);
+            other.vni = it.lans[0].vni;
+            it.lans.push(other);
+        },
+        |it| matches!(it, Contradiction::Vni { .. }),
+    ),
+    (
+        |it| (it.lans[0].v4, it.lans[0].v6) = (None, None),
+        |it| matches!(it, Contradiction::NoPrefix { .. }),
+    ),
+    (
+        |it| it.lans[0].v4 = "10.0.0.1/24".parse().ok(),
+        |it| matches!(it, Contradiction::Prefix { .. }),
+    ),
+    (
+        |it| it.lans[0].v4 = "10.0.0.0/30".parse().ok(),
+        |it| matches!(it, Contradiction::Prefix { .. }),
+    ),
+    (
+        |it| it.lans[0].v6 = "fd00:1::/48".parse().ok(),
+        |it| matches!(it, Contradiction::Prefix { .. }),
+    ),
+    (|it| it.lans[0].mtu = 1279, |it| matches!(it, Contradiction::Mtu { .. })),
+    (
+        |it| it.lans[0].members[0].v4 = Some([10, 0, 0, 1].into()),
+        |it| matches!(it, Contradiction::Address { .. }),
+    ),
+    (
+        |it| it.lans[0].members[0].v4 = Some([10, 0, 0, 255].into()),
+        |it| matches!(it, Contradiction::Address { .. }),
+    ),
+    (|it| it.lans[0].members[0].v6 = None, |it| matches!(it, Contradiction::Address { .. })),
+    (
+        |it| it.lans[0].members[1].v4 = it.lans[0].members[0].v4,
+        |it| matches!(it, Contradiction::Twice { .. }),
+    ),
+    (
+        |it| it.lans[0].members[1].mac = it.lans[0].members[0].mac,
+        |it| matches!(it, Contradiction::Twice { .. }),
+    ),
+    (
+        |it| it.lans[0].members[1].at = it.lans[0].members[0].at.clone(),
+        |it| matches!(it, Contradiction::Twice { .. }),
+    ),
+    (
+        |it| it.lans[0].members[0].groups.push(GroupId(9)),
+        |it| matches!(it, Contradiction::Group { .. }),
+    ),
+    (
+        |it| {
+            let traffic = Traffic::Udp(Ports { first: 2, last: 1 });
+            it.lans[0].groups[0].egress.push(Rule { traffic, peer: Peer::Group(GroupId(1)) });
+        },
+        |it| matches!(it, Contradiction::Ports { .. }),
+    ),
+    (|it| it.underlay = None, |it| matches!(it, Contradiction::NoWay { .. })),
+    (|it| it.tunnel = None, |it| matches!(it, Contradiction::NoWay { .. })),
+];
+
+#[test]
+fn what_contradicts_itself_is_refused_with_its_reason() {
+    assert_eq!(check(&everywhere()), Ok(()));
+    for (number, (spoil, is_right)) in CONTRADICTIONS.iter().enumerate() {
+        let mut wanted = everywhere();
+        spoil(&mut wanted);
+        let fault = check(&wanted).expect_err("a contradiction");
+        assert!(is_right(&fault), "{number}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn the_fake_converges_and_fails_as_told() {
+    let fake = Fake::new();
+    fake.fail(1);
+    assert!(fake.converge(&everywhere()).await.is_err());
+    assert_eq!(fake.present(), None);
+    assert_eq!(fake.converge(&everywhere()).await.unwrap(), Change::Made);
+    assert_eq!(fake.converge(&everywhere()).await.unwrap(), Change::Nothing);
+    assert_eq!(fake.present(), Some(everywhere()));
+    let mut spoilt = everywhere();
+    spoilt.lans[0].mtu = 1;
+    assert!(fake.converge(&spoilt).await.is_err());
+    assert_eq!(fake.present(), Some(everywhere()));
+}

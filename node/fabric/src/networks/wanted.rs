@@ -1,0 +1,188 @@
+//! What should be there: every network that has to do with this host, whole.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use protocol::hull::Mac;
+
+use super::names::{Identity, Tap};
+use crate::name::{BridgeName, HostName};
+
+/// All networks of one host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// The networks that have a member here, or that pass through here.
+    pub lans: Vec<Lan>,
+    /// Where the other hosts of the site reach this one; none if there are no others.
+    pub underlay: Option<IpAddr>,
+    /// The way to other sites; none if this host is no gateway.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// The device that carries packets to other sites, encrypted, and knows which site sent one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tunnel {
+    /// The network interface.
+    pub device: BridgeName,
+    /// This host's own address inside the tunnel.
+    pub address: Ipv6Addr,
+}
+
+/// A number of 24 bits that tells networks apart on one wire. The receiving site chooses it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Vni(u32);
+
+impl Vni {
+    /// The number, if it has at most 24 bits and is not zero.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number == 0 || number >> 24 != 0 { None } else { Some(Self(number)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// One network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Lan {
+    /// Which.
+    pub identity: Identity,
+    /// Its IPv4 addresses. The gateway has the first one.
+    pub v4: Option<Ipv4Net>,
+    /// Its IPv6 addresses, a prefix of 64 bits. The gateway has the first one after the base.
+    pub v6: Option<Ipv6Net>,
+    /// The largest packet, in bytes, the same on every host.
+    pub mtu: u16,
+    /// Its number at this site.
+    pub vni: Vni,
+    /// The labels under which its names stand in DNS, such as `service.internal`; none for names
+    /// that stand alone.
+    pub domain: Vec<HostName>,
+    /// Every card on it, wherever it is.
+    pub members: Vec<Member>,
+    /// Who may begin what with whom.
+    pub groups: Vec<Group>,
+    /// What the cards on this host may send into it, all together.
+    pub speed: Option<BytesPerSecond>,
+}
+
+impl Lan {
+    /// The gateway's IPv4 address, the same on every host.
+    #[must_use]
+    pub fn gateway_v4(&self) -> Option<Ipv4Addr> {
+        self.v4.map(|net| Ipv4Addr::from_bits(net.network().to_bits() | 1))
+    }
+
+    /// The gateway's IPv6 address, the same on every host.
+    #[must_use]
+    pub fn gateway_v6(&self) -> Option<Ipv6Addr> {
+        self.v6.map(|net| Ipv6Addr::from_bits(net.network().to_bits() | 1))
+    }
+}
+
+/// One card on a network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// The card.
+    pub mac: Mac,
+    /// Its IPv4 address, if the network has a prefix of them.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address, if the network has a prefix of them.
+    pub v6: Option<Ipv6Addr>,
+    /// Its names in DNS. The first one is told to the guest as its own.
+    pub names: Vec<HostName>,
+    /// The groups it is in. A card that is in none is closed to everyone and may begin nothing.
+    pub groups: Vec<GroupId>,
+    /// Where it is.
+    pub at: At,
+}
+
+/// Where a card is, as this host sees it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum At {
+    /// On this host.
+    Here {
+        /// Its tap, which need not be there yet.
+        tap: Tap,
+        /// What the guest may send at most.
+        from_guest: Option<BytesPerSecond>,
+        /// What the guest is sent at most.
+        to_guest: Option<BytesPerSecond>,
+    },
+    /// On another host of the site, or behind it.
+    Host {
+        /// That host's address.
+        underlay: IpAddr,
+    },
+    /// At another site, behind its gateway.
+    Site {
+        /// The gateway's address inside the tunnel.
+        gateway: Ipv6Addr,
+        /// The network's number there.
+        vni: Vni,
+    },
+}
+
+/// A speed: at least one byte a second, at most 4.29 GB a second.
+pub type BytesPerSecond = NonZeroU32;
+
+/// The number of a group, within its network.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct GroupId(pub u32);
+
+/// Cards under the same rules. They are open to each other, and closed to everyone else but for
+/// the rules.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Group {
+    /// Its number.
+    pub id: GroupId,
+    /// What others may begin with its cards.
+    pub ingress: Vec<Rule>,
+    /// What its cards may begin with others.
+    pub egress: Vec<Rule>,
+}
+
+/// Something that may be begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// What.
+    pub traffic: Traffic,
+    /// With whom.
+    pub peer: Peer,
+}
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Traffic {
+    /// Everything.
+    Any,
+    /// TCP to these ports.
+    Tcp(Ports),
+    /// UDP to these ports.
+    Udp(Ports),
+    /// ICMP, of either version.
+    Icmp,
+}
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ports {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+/// Whom a rule is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// These addresses.
+    Prefix(IpNet),
+    /// The cards of a group of the same network.
+    Group(GroupId),
+}

@@ -1,0 +1,6 @@
+//! Claims about the networks of real hosts, in namespaces.
+
+mod guests;
+mod many_hosts;
+mod one_host;
+mod scene;
