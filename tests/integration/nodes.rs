@@ -15,11 +15,11 @@ pub(crate) struct Node {
     pub(crate) id: usize,
     role: String,
     lag: Option<u64>,
-    reachable: bool,
+    pub(crate) reachable: bool,
 }
 
 impl Node {
-    fn votes(&self) -> bool {
+    pub(crate) fn votes(&self) -> bool {
         matches!(self.role.as_str(), "leader" | "voter")
     }
 }
