@@ -12,6 +12,7 @@ use super::layout::{
     network_length, set_ipv4_checksum, word,
 };
 use super::offload::Offload;
+use crate::Offloads;
 
 /// The UDP port of VXLAN (RFC 7348, section 5).
 pub(crate) const VXLAN_PORT: u16 = 4789;
@@ -56,8 +57,10 @@ struct Open {
 }
 
 /// The packets of one batch, being put together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
+    /// Whether the kernel takes super-packets inside VXLAN.
+    takes_vxlan: bool,
     items: Vec<Item>,
     /// Which of them may go on, by their places in `items`.
     open: Vec<usize>,
@@ -74,10 +77,20 @@ struct Segment {
 }
 
 impl Batch {
+    /// An empty one, for a kernel that takes so much in one piece. (Every one takes plain TCP.)
+    pub(super) fn new(offloads: Offloads) -> Self {
+        let takes_vxlan = match offloads {
+            Offloads::Tunnels => true,
+            Offloads::Nothing | Offloads::Tcp | Offloads::TcpAndUdp => false,
+        };
+        Self { takes_vxlan, items: Vec::new(), open: Vec::new() }
+    }
+
     /// Adds the packet at `place` of `buffer`.
     pub(super) fn push(&mut self, buffer: &[u8], place: Range<usize>) {
         let packet = &buffer[place.clone()];
-        let Some(segment) = Segment::parse(packet) else {
+        let takes = |layout: &Layout| self.takes_vxlan || layout.encapsulation.is_none();
+        let Some(segment) = Segment::parse(packet).filter(|segment| takes(&segment.layout)) else {
             return self.push_whole(place, None);
         };
         let same = |index: &usize| {

@@ -63,7 +63,7 @@ impl<'a> Inward<'a> {
             plain: vec![0; ENOUGH + 2 * BUFFER],
             filled: 0,
             answers: vec![0; ANSWER],
-            batch: Batch::default(),
+            batch: Batch::new(shared.tap.offloads),
             flood: Flood::new(now),
             received: vec![0; BUFFERS * BUFFER],
             ticked: now,
@@ -306,7 +306,7 @@ fn count(peer: &Peer, error: &WireGuardError) {
 }
 
 /// Marks a packet as one that met congestion on its way, if its ends understand that (RFC 6040).
-fn tell_congestion(packet: &mut [u8]) {
+pub(super) fn tell_congestion(packet: &mut [u8]) {
     if ecn(packet) == 0 {
         return;
     }

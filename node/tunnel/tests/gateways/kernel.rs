@@ -1,6 +1,7 @@
-//! Claims about the kernel's `WireGuard`: a guest whose kernel has it is the far gateway.
+//! Claims about other kernels: a guest is the far gateway.
 //!
-//! The guest is Debian's cloud kernel under emulation. It has this program inside it, which is the
+//! The guest is Debian's cloud kernel under emulation: it has `WireGuard`, and its TAP devices take no
+//! super-packets inside VXLAN. It has this program inside it, which is the
 //! gateway there: it makes its tunnel, says on the console what came of it, and sends back whatever
 //! a LAN over the tunnel brings.
 
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use tunnel::{Change, Kernel, Provider, Tunnel};
+use tunnel::{Change, Embedded, Kernel, Offloads, Provider, Tunnel};
 
 use crate::scene::{
     INTERFACE, Scene, answer, block_on, bytes, echo_at, inner, is_inside, run, stretch_a_lan,
@@ -22,11 +23,13 @@ use crate::scene::{
 };
 
 /// What the guest's kernel loads, with all that they need.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_net", "wireguard", "vxlan"];
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_net", "wireguard", "vxlan", "tun"];
 /// What the gateway in the guest says once all is as it should be.
 const READY: &str = "the gateway in the guest is ready";
 /// What it says if not.
 const FAILED: &str = "the gateway in the guest has failed";
+/// Says on the guest's command line that its gateway is to use the tunnel of this crate.
+const EMBEDDED: &str = "embedded-tunnel";
 /// Where it sends back what comes.
 const ECHO: &str = "10.9.0.2:7000";
 
@@ -114,7 +117,7 @@ struct Guest {
 }
 
 impl Guest {
-    fn start(folder: &Path) -> Result<Self> {
+    fn start(folder: &Path, mode: &str) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt;
         let files = Files { root: folder.join("root") };
         fs::create_dir_all(&files.root)?;
@@ -138,7 +141,8 @@ impl Guest {
             .arg(format!("/boot/vmlinuz-{release}"))
             .arg("-initrd")
             .arg(folder.join("initrd"))
-            .args(["-append", "console=ttyS0 panic=-1 quiet"])
+            .arg("-append")
+            .arg(format!("console=ttyS0 panic=-1 quiet {mode}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -173,13 +177,25 @@ fn real_our_own_tunnel_and_the_kernels_understand_each_other() -> Result<()> {
     if !is_inside("kernel::real_our_own_tunnel_and_the_kernels_understand_each_other")? {
         return Ok(());
     }
+    talk_to_a_guest("with-the-kernels-tunnel")
+}
+
+#[test]
+fn real_a_kernel_that_knows_fewer_offloads_is_served_too() -> Result<()> {
+    if !is_inside("kernel::real_a_kernel_that_knows_fewer_offloads_is_served_too")? {
+        return Ok(());
+    }
+    talk_to_a_guest(EMBEDDED)
+}
+
+fn talk_to_a_guest(mode: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let near = Scene::alone()?;
     run("ip tuntap add guest mode tap")?;
     run("ip addr add 192.0.2.1/24 dev guest")?;
     run("ip link set guest up")?;
     near.converge_near(&wanted(1, 2, None))?;
-    let guest = Guest::start(folder.path())?;
+    let guest = Guest::start(folder.path(), mode)?;
     wait_for("the guest's gateway is ready", || {
         let said = guest.said();
         ensure!(!said.contains(FAILED), "{said}");
@@ -198,20 +214,19 @@ fn real_our_own_tunnel_and_the_kernels_understand_each_other() -> Result<()> {
     Ok(())
 }
 
-/// The guest's own part of the test above. Elsewhere it has nothing to do.
+/// The guest's own part of the tests above. Elsewhere it has nothing to do.
 #[test]
 #[expect(clippy::print_stdout, reason = "the console is how the guest speaks")]
 fn the_gateway_in_the_guest() -> Result<()> {
     if !fs::exists("/gateway")? {
         return Ok(());
     }
-    match serve() {
-        Err(error) => {
-            println!("{FAILED}: {error:?}");
-            Err(error)
-        }
-        Ok(()) => Ok(()),
+    let has_embedded = fs::read_to_string("/proc/cmdline")?.contains(EMBEDDED);
+    let served = if has_embedded { serve_embedded() } else { serve() };
+    if let Err(error) = &served {
+        println!("{FAILED}: {error:?}");
     }
+    served
 }
 
 /// Makes the tunnel, looks whether it is as it should be, and serves.
@@ -247,7 +262,21 @@ fn serve() -> Result<()> {
     let state = block_on(second.state())??.context("there is a device")?;
     ensure!(state.peers.len() == 1 && state.public_key == dials.private_key.public(), "{state:?}");
     println!("{state:?}\n{}", run(&format!("ip addr show {INTERFACE}"))?);
+    echo_for_ever()
+}
 
+/// Makes a tunnel of this crate in the guest, and serves.
+fn serve_embedded() -> Result<()> {
+    let tunnel = Embedded::new();
+    block_on(tunnel.converge(&wanted(2, 1, Some("192.0.2.1:51820".parse()?))))??;
+    let state = block_on(tunnel.state())??.context("there is a device")?;
+    let offloads = Provider::Embedded(Offloads::Tcp);
+    ensure!(state.provider == offloads, "Linux 6.1 knows TCP's: {:?}", state.provider);
+    echo_for_ever()
+}
+
+#[expect(clippy::print_stdout, reason = "the console is how the guest speaks")]
+fn echo_for_ever() -> Result<()> {
     stretch_a_lan(2, 1, "")?;
     let listener = TcpListener::bind(ECHO)?;
     println!("{READY}");

@@ -5,13 +5,18 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::reference::{Stream, streams};
 use super::segmentation::taken_apart;
+use crate::Offloads;
 use crate::embedded::coalesce::Batch;
 use crate::embedded::offload::Offload;
 
 /// Puts packets together, and takes the results apart. Answers how many there were, and what came.
 fn there_and_back(packets: &[Vec<u8>]) -> (usize, Vec<Vec<u8>>) {
+    there_and_back_with(packets, Offloads::Tunnels)
+}
+
+fn there_and_back_with(packets: &[Vec<u8>], offloads: Offloads) -> (usize, Vec<Vec<u8>>) {
     let mut buffer = packets.concat();
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(offloads);
     let mut at = 0;
     for packet in packets {
         batch.push(&buffer, at..at + packet.len());
@@ -44,6 +49,14 @@ proptest! {
         let (count, came) = there_and_back(&segments);
         // A super-packet is bounded, and so is how many pieces it has.
         prop_assert!(count <= segments.len().div_ceil(128), "{count} of {}", segments.len());
+        prop_assert_eq!(came, segments);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_in_one_piece_stays_in_pieces(stream in streams()) {
+        let segments = stream.segments();
+        let (count, came) = there_and_back_with(&segments, Offloads::TcpAndUdp);
+        prop_assert!(stream.outer.is_none() || count == segments.len());
         prop_assert_eq!(came, segments);
     }
 

@@ -1,11 +1,13 @@
 //! Super-packets taken apart are what a sender without offload would have sent.
 
 use proptest::collection::vec;
-use proptest::prelude::{any, prop_assert_eq, proptest};
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::reference::{FIN, slow_checksum, streams};
+use crate::Offloads;
 use crate::embedded::checksum::Sum;
 use crate::embedded::coalesce::Batch;
+use crate::embedded::inward::tell_congestion;
 use crate::embedded::layout::{Encapsulation, Layout, Transport};
 use crate::embedded::offload::{FRONT, Offload, complete_checksum};
 use crate::embedded::segment::Segments;
@@ -82,7 +84,7 @@ proptest! {
         kept in any::<u16>(),
     ) {
         let mut packet = stream.whole();
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Offloads::Tunnels);
         batch.push(&packet, 0..packet.len());
         for (at, byte) in changes {
             let at = usize::from(at) % packet.len().min(160);
@@ -99,8 +101,24 @@ proptest! {
         if let Ok(offload) = Offload::read(&header, &packet) {
             taken_apart(&packet, offload);
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(Offloads::Tunnels);
         batch.push(&packet, 0..packet.len());
         batch.finish(&mut packet, |_, _, _| {});
+    }
+
+    #[test]
+    fn congestion_on_the_way_is_told_to_whom_it_concerns(stream in streams(), ecn in 0..4_u8) {
+        let mut packet = stream.segments().remove(0);
+        let is_ipv4 = packet[0] >> 4 == 4;
+        packet[1] |= if is_ipv4 { ecn } else { ecn << 4 };
+        if is_ipv4 {
+            packet[10..12].fill(0);
+            let sum = slow_checksum(&[&packet[..20]]);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        tell_congestion(&mut packet);
+        let told = if is_ipv4 { packet[1] } else { packet[1] >> 4 } & 0b11;
+        prop_assert_eq!(told, if ecn == 0 { 0 } else { 0b11 });
+        prop_assert!(!is_ipv4 || slow_checksum(&[&packet[..20]]) == 0);
     }
 }
