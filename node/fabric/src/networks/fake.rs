@@ -60,6 +60,10 @@ impl Networks for Fake {
         Ok(Change::Made)
     }
 
+    async fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn state(&self, wanted: &Wanted) -> Result<State, Error> {
         let lan = |lan: &super::Lan| LanState {
             identity: lan.identity,

@@ -44,6 +44,14 @@ pub trait Networks: Send + Sync {
     /// leaves the rest to the next call.
     async fn converge(&self, wanted: &Wanted) -> Result<Change, Error>;
 
+    /// Stops what serves the guests, and returns once it is gone. All else stays, so that the
+    /// guests keep their connections.
+    ///
+    /// # Errors
+    ///
+    /// A server could not be stopped.
+    async fn close(&self) -> Result<(), Error>;
+
     /// What is there of what is wanted.
     ///
     /// # Errors

@@ -55,6 +55,14 @@ fn a_guest_cannot_pose_as_another() -> Result<()> {
         // It answers nobody from a DHCP server's port.
         counted(Cause::Dhcp, &mut || says("10.0.0.11:67", "10.0.0.12:9999", b"offer"))?;
         counted(Cause::Dhcp, &mut || says("[fd00:1::11]:547", "[fd00:1::12]:9999", b"reply"))?;
+        // It is no router either.
+        let dnsmasq = "dnsmasq --conf-file=/dev/null --pid-file= --port=0 --interface=eth0 \
+                       --enable-ra --dhcp-range=fd00:1::,ra-only --ra-param=eth0,4,600";
+        counted(Cause::Router, &mut || {
+            let (began, said) = liar.run(dnsmasq)?;
+            ensure!(began, "dnsmasq does not start: {said}");
+            Ok(())
+        })?;
         liar.ip("link set eth0 address 52:00:00:00:00:99")?;
         counted(Cause::ForeignMac, &mut || {
             liar.ip("neigh replace 10.0.0.12 lladdr 52:00:00:00:00:98 dev eth0")?;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
 use fabric::Change;
-use fabric::networks::{At, Cause, Lan, Tunnel, Vni, Wanted};
+use fabric::networks::{At, Cause, Error, Lan, Tunnel, Vni, Wanted};
 
 use crate::scene::{Card, Guest, Host, Scene, inside, lan, wait_for};
 
@@ -162,6 +162,28 @@ fn a_card_that_moved_is_found_where_it_is() -> Result<()> {
             assert!(guest.reaches([10, 0, 0, 13])?);
         }
         assert!(third.reaches([10, 0, 0, 12])?);
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_tunnel_the_rest_goes_on_and_with_a_new_one_all_does() -> Result<()> {
+    let test = "many_hosts::without_a_tunnel_the_rest_goes_on_and_with_a_new_one_all_does";
+    inside(test, |scene| {
+        let world = World::new(&scene)?;
+        let ([first, second, _third], made) = world.populate()?;
+        world.gateway.run("ip link del wg0")?;
+        let refused = world.gateway.converge(&made[0].1).expect_err("there is no tunnel");
+        let fault = refused.downcast_ref::<Error>().context("another error")?;
+        assert!(matches!(fault, Error::NoTunnel(_)), "{fault}");
+        assert!(first.reaches([10, 0, 0, 12])? && second.reaches([10, 0, 0, 11])?);
+        assert!(!first.reaches([10, 0, 0, 13])?);
+
+        Scene::wire((&world.gateway, "wg0", "fd99::1/64"), (&world.beta, "wg0", "fd99::2/64"))?;
+        world.converge()?;
+        for guest in [&first, &second] {
+            assert!(guest.reaches([10, 0, 0, 13])?);
+        }
         Ok(())
     })
 }

@@ -165,6 +165,14 @@ fn what_a_killed_node_left_is_taken_over() -> Result<()> {
         host.converge(&wanted(&[&red]))?;
         assert_eq!(host.converge(&wanted(&[&red]))?, Change::Nothing);
         assert_eq!(servers()?, before);
+
+        // What serves the guests is stopped without the rest, and comes back.
+        let links = host.run("ip -br link")?;
+        host.close()?;
+        assert_eq!(servers()?.len(), 0);
+        assert_eq!(host.run("ip -br link")?, links);
+        assert_eq!(host.converge(&wanted(&[&red]))?, Change::Made);
+        assert_eq!(servers()?.len(), 1);
         Ok(())
     })
 }

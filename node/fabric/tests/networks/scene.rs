@@ -148,6 +148,10 @@ impl Host {
         self.asks(async |fabric| Ok(fabric.converge(wanted).await?))
     }
 
+    pub(crate) fn close(&self) -> Result<()> {
+        self.asks(async |fabric| Ok(fabric.close().await?))
+    }
+
     pub(crate) fn state(&self, wanted: &Wanted) -> Result<State> {
         self.asks(async |fabric| Ok(fabric.state(wanted).await?))
     }

@@ -46,8 +46,11 @@ pub(super) async fn converge(
 ) -> Result<Change, Error> {
     let mut change = ports(kernel, links, present, plan, bridge).await?;
     for overlay in [&plan.underlay, &plan.tunnel].into_iter().flatten() {
-        let index = links.made(&overlay.name)?.header.index;
-        change = change.and(places(kernel, present, overlay, index).await?);
+        // One that could not be made has been told of.
+        if let Some(link) = links.get(&overlay.name) {
+            let placed = places(kernel, present, overlay, link.header.index).await?;
+            change = change.and(placed);
+        }
     }
     Ok(change.and(neighbours(kernel, present, plan, bridge).await?))
 }

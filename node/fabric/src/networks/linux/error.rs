@@ -35,6 +35,9 @@ pub enum Error {
         /// What it was about.
         what: String,
     },
+    /// Frames would pass between guests without being asked about connections.
+    #[error("the kernel does not show bridges' frames to its filters: modprobe br_netfilter")]
+    Unfiltered,
     /// Another kind of interface has one of our names.
     #[error("interface {0} is not what its name says: remove it")]
     Foreign(String),

@@ -13,6 +13,7 @@ use rtnetlink::packet_route::link::{
     LinkMessage,
 };
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
+use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
 use super::Error;
@@ -91,8 +92,18 @@ impl Kernel {
         patient("change", what, self.handle.link().change(link).execute()).await
     }
 
+    /// Deletes an interface. One that is gone already is no fault: the kernel takes away the outer
+    /// end of a pair some time after the namespace of the inner one.
     pub(super) async fn delete(&self, link: &LinkMessage, what: &str) -> Result<(), Error> {
-        patient("delete", what, self.handle.link().del(link.header.index).execute()).await
+        let deleted = patient("delete", what, self.handle.link().del(link.header.index).execute());
+        match deleted.await {
+            Err(Error::Kernel { source: rtnetlink::Error::NetlinkError(told), .. })
+                if told.raw_code() == -Errno::NODEV.raw_os_error() =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Raises an interface, once it is sure not to give itself an address: a network has none on

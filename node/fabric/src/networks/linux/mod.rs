@@ -15,7 +15,7 @@ mod shape;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rtnetlink::packet_route::tc::TcMessage;
@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 
 use self::entries::Present;
 pub use self::error::Error;
-use self::kernel::Kernel;
+use self::kernel::{Kernel, Links};
 use self::namespace::Namespace;
 use super::check::check;
 use super::names::{Identity, Key, Kind};
@@ -31,7 +31,11 @@ use super::plan::{Plan, Segment};
 use super::state::State;
 use super::{Networks, Wanted};
 use crate::Change;
+use crate::linux::dnsmasq;
 use crate::linux::process::Process;
+
+/// Where the kernel says how bridges show frames to family inet: there if it can.
+const SHOWN: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 /// The networks of this host, in the network namespace that the process started in.
 #[derive(Debug)]
@@ -77,7 +81,8 @@ impl Linux {
         self.namespaces.join(key.name(Kind::Namespace))
     }
 
-    /// Makes one network as planned.
+    /// Makes one network as planned. A way to other places that cannot be made keeps nothing from
+    /// the guests that are here: its fault is told when all else is done.
     async fn segment(
         &self,
         kernel: &Kernel,
@@ -85,43 +90,46 @@ impl Linux {
         plan: &Segment,
         inner: &mut Inner,
     ) -> Result<Change, Error> {
-        let links = kernel.links().await?;
-        let (bridge, mut change) = segment::bridge(kernel, &links, plan).await?;
+        let links = &present.links;
+        let (bridge, mut change) = segment::bridge(kernel, links, plan).await?;
         if let Some(services) = &plan.services {
             let (namespace, made) = Namespace::converge(&self.namespace(plan.key))?;
             let (index, joined) =
-                services::converge(kernel, &links, plan, services, &namespace).await?;
+                services::converge(kernel, links, plan, services, &namespace).await?;
             let directory = self.directory.join(plan.key.to_string());
             let server = inner.servers.entry(plan.key).or_default();
             let served =
                 services::serve(&directory, services, &plan.bridge, &namespace, index, server);
             change = change.and(made).and(joined).and(served.await?);
         }
+        let mut fault = None;
         for overlay in [&plan.underlay, &plan.tunnel].into_iter().flatten() {
-            change = change.and(segment::overlay(kernel, &links, overlay, plan.mtu).await?);
-        }
-        let links = kernel.links().await?;
-        for name in plan.ports.values().collect::<std::collections::BTreeSet<_>>() {
-            if let Some(link) = links.get(name) {
-                let leads_away =
-                    !plan.taps.keys().any(|tap| tap.as_str() == name) && !plan.is_services(name);
-                let port = segment::port(kernel, link, name, bridge, leads_away).await?;
-                let raised = !plan.taps.keys().any(|tap| tap.as_str() == name)
-                    && kernel.raise(link, name).await?;
-                change = change.and(port);
-                if raised {
-                    change = Change::Made;
-                }
+            match segment::overlay(kernel, links, overlay, plan.mtu).await {
+                Ok(made) => change = change.and(made),
+                Err(error) => fault = Some(error),
             }
         }
-        let entered = entries::converge(kernel, &links, &present.entries, plan, bridge).await?;
-        let shaped = shape::converge(kernel, &links, &present.shapes, plan).await?;
-        Ok(change.and(entered).and(shaped))
+        let fresh;
+        let links = match change {
+            Change::Nothing => links,
+            Change::Made => {
+                fresh = kernel.links().await?;
+                &fresh
+            }
+        };
+        change = change.and(segment::ports(kernel, links, plan, bridge).await?);
+        let entered = entries::converge(kernel, links, &present.entries, plan, bridge).await?;
+        let shaped = shape::converge(kernel, links, &present.shapes, plan).await?;
+        match fault {
+            Some(error) => Err(error),
+            None => Ok(change.and(entered).and(shaped)),
+        }
     }
 }
 
 /// What is listed once for all networks.
 struct Listed {
+    links: Links,
     entries: Present,
     shapes: Vec<TcMessage>,
 }
@@ -130,13 +138,18 @@ struct Listed {
 impl Networks for Linux {
     async fn converge(&self, wanted: &Wanted) -> Result<Change, Error> {
         check(wanted)?;
+        // Without this module the bridges would be told to show their frames, and would not.
+        if !wanted.lans.is_empty() && !Path::new(SHOWN).exists() {
+            return Err(Error::Unfiltered);
+        }
         let plan = Plan::of(wanted);
         let mut inner = self.inner.lock().await;
         let kernel = Kernel::here()?;
         // The filters know their interfaces by name, so they stand before the first one does.
         let mut change = filters::converge(&plan.filters, &mut inner.filters).await?;
         let entries = Present::of(&kernel).await?;
-        let present = Listed { entries, shapes: shape::present(&kernel).await? };
+        let (links, shapes) = (kernel.links().await?, shape::present(&kernel).await?);
+        let present = Listed { links, entries, shapes };
         // One network's trouble is not another's: the first fault is told at the end.
         let mut fault = None;
         for segment in &plan.lans {
@@ -153,6 +166,18 @@ impl Networks for Linux {
             Some(error) => Err(error),
             None => Ok(change.and(removed)),
         }
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let mut inner = self.inner.lock().await;
+        for key in remove::namespaces_in(&self.namespaces)? {
+            if let Some(namespace) = Namespace::find(&self.namespace(key)) {
+                let directory = self.directory.join(key.to_string());
+                dnsmasq::end_in(&directory, namespace.identity()?).await?;
+            }
+            inner.servers.remove(&key);
+        }
+        Ok(())
     }
 
     async fn state(&self, wanted: &Wanted) -> Result<State, Error> {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::Error;
 use super::kernel::{Kernel, Links, bridge_of, is_kind, mtu, particulars};
 use crate::Change;
+use crate::networks::names::Tap;
 use crate::networks::plan::{Overlay, Segment};
 
 /// Makes the bridge be there; answers its index.
@@ -123,9 +124,36 @@ fn is_as_planned(link: &LinkMessage, plan: &Overlay, through: Option<u32>) -> bo
     said.iter().all(|it| data.contains(it)) && device == through
 }
 
+/// Makes the planned ports be ports of the bridge, as far as they are there: a tap comes with its
+/// guest, and is raised by whoever made it.
+pub(super) async fn ports(
+    kernel: &Kernel,
+    links: &Links,
+    plan: &Segment,
+    bridge: u32,
+) -> Result<Change, Error> {
+    let mut change = Change::Nothing;
+    let overlays = [&plan.underlay, &plan.tunnel].into_iter().flatten();
+    let away = overlays.map(|overlay| (overlay.name.as_str(), true));
+    let services = plan.services.iter().map(|services| (services.port.as_str(), false));
+    for (name, leads_away) in away.chain(services) {
+        let Some(link) = links.get(name) else { continue };
+        change = change.and(port(kernel, link, name, bridge, leads_away).await?);
+        if kernel.raise(link, name).await? {
+            change = Change::Made;
+        }
+    }
+    for tap in plan.taps.keys().map(Tap::as_str) {
+        if let Some(link) = links.get(tap) {
+            change = change.and(port(kernel, link, tap, bridge, false).await?);
+        }
+    }
+    Ok(change)
+}
+
 /// Makes an interface a port of the bridge that learns nothing: who is where is known. Towards
 /// other places the bridge answers for them who has which address.
-pub(super) async fn port(
+async fn port(
     kernel: &Kernel,
     link: &LinkMessage,
     name: &str,

@@ -43,13 +43,6 @@ pub(super) struct Segment {
     pub(super) taps: BTreeMap<Tap, Option<BytesPerSecond>>,
 }
 
-impl Segment {
-    /// Whether a port is the services'.
-    pub(super) fn is_services(&self, port: &str) -> bool {
-        self.services.as_ref().is_some_and(|services| services.port == port)
-    }
-}
-
 impl Plan {
     pub(super) fn of(wanted: &Wanted) -> Self {
         let zones = zones(wanted);
