@@ -1,4 +1,5 @@
-//! Networks on one host: a bridge that guests are plugged into, with DHCP and DNS on it.
+//! Networks on one host: a bridge that guests are plugged into, with DHCP and DNS on it; and, in
+//! [`networks`], as many networks as there are, across hosts and sites.
 //!
 //! The fabric is level-triggered: its user says what should be there, again and again, and the
 //! fabric makes it so. Nothing is remembered between two calls that could not be found out anew,

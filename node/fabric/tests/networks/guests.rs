@@ -148,6 +148,20 @@ fn groups_say_who_may_begin_what_and_change_at_once() -> Result<()> {
         assert!(outcast.asks_dhcp()?.is_some(), "the services are for all");
         assert!(outcast.resolves("c1", "A")?.contains("10.0.0.11"));
 
+        // What is said to all, the own group hears.
+        let heard = peer.udp("0.0.0.0:7777")?;
+        let before = host.drops(&all, Cause::Group)?;
+        web.within(|| {
+            let socket = UdpSocket::bind("10.0.0.11:0")?;
+            socket.set_broadcast(true)?;
+            Ok(socket.send_to(b"all", "10.0.0.255:7777")?)
+        })?;
+        let mut text = [0; 8];
+        assert_eq!(heard.recv(&mut text)?, 3);
+        wait_for("the client's and the outcast's tap", || {
+            Ok((host.drops(&all, Cause::Group)? >= before + 2).then_some(()))
+        })?;
+
         // Port 81 closes and 82 opens: at once, and what stays allowed goes on.
         let mut changed = all;
         changed.lans[0].groups[0].ingress = vec![rule(tcp(80, 80), any), rule(tcp(82, 82), any)];

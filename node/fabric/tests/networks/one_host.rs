@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use anyhow::{Context as _, Result};
 use fabric::Change;
-use fabric::networks::{Contradiction, bridge};
+use fabric::networks::{Contradiction, Group, GroupId, Peer, Ports, Rule, Traffic, bridge};
 
 use crate::scene::{Card, Guest, inside, lan, wait_for, wanted};
 
@@ -117,6 +117,59 @@ fn a_service_of_the_node_listens_inside_a_network() -> Result<()> {
             assert_eq!(usize::from(byte[0]), number);
         }
         assert!(host.listen(lan(3, vec![]).identity, "169.254.169.254:80").is_err());
+        Ok(())
+    })
+}
+
+#[test]
+fn every_kind_of_network_can_be_made() -> Result<()> {
+    inside("one_host::every_kind_of_network_can_be_made", |scene| {
+        let host = scene.host("h")?;
+        let only = |number: u8, of_v4: bool| {
+            let mut network = lan(number, vec![Card(number).here()]);
+            if of_v4 {
+                (network.v6, network.members[0].v6) = (None, None);
+            } else {
+                (network.v4, network.members[0].v4) = (None, None);
+            }
+            network
+        };
+        let mut bare = lan(3, vec![Card(3).here()]);
+        (bare.domain, bare.members[0].names, bare.members[0].groups) = (vec![], vec![], vec![]);
+        let mut strict = lan(4, vec![Card(4).here()]);
+        strict.groups.push(Group { id: GroupId(2), ingress: vec![], egress: vec![] });
+        let ports = |first, last| Ports { first, last };
+        for traffic in [
+            Traffic::Any,
+            Traffic::Icmp,
+            Traffic::Tcp(ports(0, 65535)),
+            Traffic::Tcp(ports(22, 22)),
+            Traffic::Udp(ports(1, 2)),
+        ] {
+            for net in ["0.0.0.0/0", "::/0", "192.0.2.1/32", "2001:db8::/32", "10.0.0.0/8"] {
+                let rule = Rule { traffic, peer: Peer::Prefix(net.parse()?) };
+                strict.groups[0].ingress.push(rule);
+                strict.groups[1].egress.push(rule);
+            }
+            let rule = Rule { traffic, peer: Peer::Group(GroupId(2)) };
+            strict.groups[0].egress.push(rule);
+        }
+        let (v4, v6, empty) = (only(1, true), only(2, false), lan(5, vec![]));
+        let mut large = lan(6, vec![]);
+        large.v4 = Some("10.0.0.0/16".parse()?);
+        for number in 0..200_u8 {
+            let mut member = Card(number).here();
+            (member.v4, member.v6) =
+                (Some([10, 0, 1, number].into()), format!("fd00:1::1:{number}").parse().ok());
+            large.members.push(member);
+        }
+        // Cards 1 to 4 are on the other networks.
+        large.members.drain(1..5);
+        let all = wanted(&[&v4, &v6, &bare, &strict, &empty, &large]);
+        assert_eq!(host.converge(&all)?, Change::Made);
+        assert_eq!(host.converge(&all)?, Change::Nothing);
+        let guest = host.plug(&v4, &Card(1))?;
+        assert_eq!(guest.asks_dhcp()?.as_deref(), Some("10.0.0.11:10.0.0.1:1400"));
         Ok(())
     })
 }

@@ -4,14 +4,13 @@
 //! neighbour discovery never leave a host, and neither do DHCP and router advertisements: what a
 //! place sends of them is a lie or a mistake.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nftables::expr::{MetaKey, PayloadBase};
 use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind, TAP, Tap, link_local, mac_bytes, mac_text};
-use super::super::super::wanted::{At, BytesPerSecond, Lan, Member, Wanted};
+use super::super::super::wanted::{At, BytesPerSecond, GroupId, Lan, Member, Wanted};
 use super::super::addresses;
 use super::words::{
     Family, Step, Word, about, accept, any, bits, by_family, dispatch, faster_than, field, goto,
@@ -60,6 +59,7 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
         }
         onto_wire(key, &onto, table);
         speed(lan, key, table);
+        heard_chains(lan, table);
         let mut is_served = false;
         for member in &lan.members {
             let At::Here { tap, from_guest, .. } = &member.at else { continue };
@@ -191,19 +191,39 @@ fn to_guest_chain(lan: &Lan, member: &Member, tap: &Tap, table: &mut Table) {
         let kinds = any(DISCOVERY.iter().chain(&LISTENING).map(text));
         table.rule(chain, [is(field("icmpv6", "type"), kinds), accept()]);
     }
-    let shares = |other: &&Member| other.groups.iter().any(|group| member.groups.contains(group));
+    let to_all = || is(about(MetaKey::Pkttype), one_of(&["broadcast", "multicast"]));
+    for group in &member.groups {
+        table.rule(chain, [to_all(), jump(heard(lan, *group))]);
+    }
     let gateway = [
         lan.gateway_v4().map(IpAddr::from),
         lan.gateway_v6().map(IpAddr::from),
         lan.v6.map(|_| link_local(Key::of(lan.identity).gateway()).into()),
     ];
-    let heard = lan.members.iter().filter(shares).flat_map(addresses);
-    let heard: BTreeSet<IpAddr> = heard.chain(gateway.into_iter().flatten()).collect();
-    for (family, heard) in by_family(heard) {
-        if !heard.is_empty() {
-            let to_all = is(about(MetaKey::Pkttype), one_of(&["broadcast", "multicast"]));
-            let foreign = is_not(field(family.header(), "saddr"), any(heard));
-            table.refuse(chain, [to_all, foreign], key, Cause::Group);
+    for (family, gateway) in by_family(gateway.into_iter().flatten()) {
+        if !gateway.is_empty() {
+            let foreign = is_not(field(family.header(), "saddr"), any(gateway));
+            table.refuse(chain, [to_all(), foreign], key, Cause::Group);
+        }
+    }
+}
+
+/// The chain that accepts what a group's cards say to all.
+fn heard(lan: &Lan, group: GroupId) -> String {
+    format!("heard-{}-{}", Key::of(lan.identity), group.0)
+}
+
+/// What cards say to all, their own groups hear.
+fn heard_chains(lan: &Lan, table: &mut Table) {
+    for group in &lan.groups {
+        let chain = heard(lan, group.id);
+        table.chains.entry(chain.clone()).or_default();
+        let is_in = |member: &&Member| member.groups.contains(&group.id);
+        let all: Vec<IpAddr> = lan.members.iter().filter(is_in).flat_map(addresses).collect();
+        for (family, all) in by_family(all) {
+            if !all.is_empty() {
+                table.rule(&chain, [is(field(family.header(), "saddr"), any(all)), accept()]);
+            }
         }
     }
 }
