@@ -9,7 +9,8 @@ use protocol::hull::Mac;
 use super::names::{Identity, Tap};
 use crate::name::{BridgeName, HostName};
 
-/// All networks of one host.
+/// All networks of one host. With hosts or sites besides this one, UDP ports 8472 and 4789 of
+/// this host are for these networks alone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
     /// The networks that have a member here, or that pass through here.

@@ -3,6 +3,7 @@
 //! A plain wire stands for the tunnel: what comes out of the tunnel's device has been decrypted,
 //! and its inner source address is the peer's.
 
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
@@ -104,7 +105,7 @@ impl World {
 fn guests_of_one_network_meet_across_hosts_and_sites() -> Result<()> {
     inside("many_hosts::guests_of_one_network_meet_across_hosts_and_sites", |scene| {
         let world = World::new(&scene)?;
-        let (guests, _) = world.populate()?;
+        let (guests, made) = world.populate()?;
         for guest in &guests {
             for card in [1, 2, 3].map(Card) {
                 assert!(guest.reaches(card.v4().context("v4")?)?, "v4 of card {}", card.0);
@@ -114,6 +115,43 @@ fn guests_of_one_network_meet_across_hosts_and_sites() -> Result<()> {
             assert!(guest.asks_dhcp()?.is_some());
             assert!(guest.resolves("c3.service.internal", "A")?.contains("10.0.0.13"));
         }
+        // The wire carries 2000 bytes, of which VXLAN takes 70.
+        let state = world.gateway.state(&made[0].1)?;
+        assert_eq!(state.lans[0].room_between_sites, Some(1930));
+        assert_eq!(world.other.state(&made[1].1)?.lans[0].room_between_sites, None);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_large_arrives_whole() -> Result<()> {
+    inside("many_hosts::what_is_large_arrives_whole", |scene| {
+        let world = World::new(&scene)?;
+        let ([_first, second, third], _) = world.populate()?;
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(16 << 20).collect();
+        // From a host that is no gateway to another site, in both families and both ways.
+        for (from, to, address) in [
+            (&second, &third, "10.0.0.13:5001"),
+            (&second, &third, "[fd00:1::13]:5001"),
+            (&third, &second, "10.0.0.12:5001"),
+        ] {
+            let listener = to.listens(address)?;
+            let mut stream = from.connects(address)?.context("no connection")?;
+            let (mut accepted, _) = listener.accept()?;
+            let same = std::thread::scope(|scope| -> Result<bool> {
+                let bytes = &bytes;
+                let sent = scope.spawn(move || stream.write_all(bytes));
+                let mut arrived = Vec::new();
+                accepted.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+                accepted.read_to_end(&mut arrived)?;
+                sent.join().ok().context("the sender panicked")??;
+                Ok(arrived == *bytes)
+            })?;
+            assert!(same, "{address}");
+        }
+        // A packet that does not fit any more is cut up, and put together again.
+        assert!(second.run("busybox ping -c 1 -W 5 -s 4000 10.0.0.13")?.0);
+        assert!(second.run("busybox ping -c 1 -W 5 -s 4000 fd00:1::13")?.0);
         Ok(())
     })
 }
@@ -269,6 +307,8 @@ fn a_lying_peer_gets_nothing_through() -> Result<()> {
             (Cause::ForeignVni, vni + 1, said(own, 13, b"another network")),
             (Cause::MisplacedMac, vni, said(mac(2), 12, b"alpha's own card")),
             (Cause::MisplacedMac, vni, said([2, 0, 0, 0, 0, 9], 13, b"nobody's card")),
+            // In fragments, of which only the first says which card it is from.
+            (Cause::MisplacedMac, vni, said(mac(2), 12, &[7; 3000])),
             (Cause::ForeignAddress, vni, said(own, 12, b"another's address")),
             (Cause::ForeignAddress, vni, said(own, 1, b"the gateway's address")),
             (Cause::Neighbour, vni, arp(1)),

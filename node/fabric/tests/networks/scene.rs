@@ -192,7 +192,9 @@ impl Host {
         ip(&format!(
             "-n {host} link add {tap} type veth peer name eth0 address {mac} netns {name}"
         ))?;
-        ip(&format!("-n {host} link set {tap} master {bridge} up"))?;
+        let mtu = lan.mtu;
+        ip(&format!("-n {host} link set {tap} mtu {mtu} master {bridge} up"))?;
+        ip(&format!("-n {name} link set eth0 mtu {mtu}"))?;
         ip(&format!("-n {name} link set lo up"))?;
         ip(&format!("-n {name} link set eth0 up"))?;
         let guest = Guest { name };
