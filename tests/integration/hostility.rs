@@ -256,11 +256,12 @@ fn a_flood_leaves_the_site_to_its_own_tenants(
 ) -> Result<()> {
     let pid = world.pids(at)?[2].context("a node runs")?;
     let address = address(at)?;
-    // Mostly what is answered at once, so that it exceeds the rate on a busy machine too; and some of
-    // what costs the most, which goes through Raft before it is refused.
-    let question = (Channel::Machine, codec::encode(&Question::Site { after: None }));
-    let delivery = (Channel::Outbox, codec::encode(&keys.delivery(site(world, at)?)?));
-    let words = [vec![question; 7], vec![delivery]].concat();
+    // What costs the most, which goes through Raft before it is refused, and more of it at once than is
+    // worked on; and what is answered at once, so that it is soon too much.
+    let words = [
+        (Channel::Outbox, codec::encode(&keys.delivery(site(world, at)?)?)),
+        (Channel::Machine, codec::encode(&Question::Site { after: None })),
+    ];
     let before = memory(pid, "VmRSS:")?;
     // From here on the kernel notes the most that it ever was (proc(5), clear_refs).
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("forget the peak")?;
@@ -312,8 +313,8 @@ fn own_tenants_are_served(world: &World, at: &str) -> Result<()> {
     note(begun, "keys and a machine, while it is shunned");
     let told = world.sites.say(at, &["peer", "show", ROGUE])?;
     ensure!(told.contains("yes, it sends more than it may"), "{told}");
-    // What it had said on inner channels counts for some hundred of the thousand.
-    ensure!(count(world, at, "limited")? >= 500, "{told}");
+    let ignored = count(world, at, "limited")? + count(world, at, "busy")?;
+    ensure!(ignored > 0, "all of it was worked on: {told}");
     until("that it is turned away", || Ok(count(world, at, "refused")? > 0))
 }
 

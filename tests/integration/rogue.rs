@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use federation::{Channel, Refusal};
@@ -51,6 +51,10 @@ const AT_ONCE: usize = 32;
 
 /// How long it keeps to one thing while it floods.
 const STEP: Duration = Duration::from_secs(3);
+
+/// How long it asks again and again on a connection that nobody closes. On a machine that is too busy
+/// it may not come to more in a second than a peer is allowed.
+const PRESS: Duration = Duration::from_secs(10);
 
 /// The keys of a node.
 #[derive(Debug)]
@@ -265,13 +269,18 @@ impl Line {
         let _ = timeout(STEP, filling).await;
     }
 
-    /// Asks the same again and again, as fast as the connection carries it; answers how often.
+    /// Asks the same again and again for a while, as fast as the connection carries it; answers how
+    /// often.
     async fn press(&self, words: &[(Channel, Vec<u8>)], stop: &AtomicBool) -> u64 {
+        let end = Instant::now() + PRESS;
+        let goes_on = |alive: &watch::Receiver<()>| {
+            alive.has_changed().is_ok() && !stop.load(Ordering::Acquire) && Instant::now() < end
+        };
         let asking = words.iter().cycle().take(AT_ONCE).map(|(channel, body)| {
             let mut opener = self.opener.clone();
             async move {
                 let mut asked = 0;
-                while !stop.load(Ordering::Acquire) && opener.alive.has_changed().is_ok() {
+                while goes_on(&opener.alive) {
                     asked += 1;
                     // It does not care for the answer, nor whether one comes.
                     let _ = timeout(STEP, opener.exchange(*channel, body)).await;
@@ -295,7 +304,8 @@ pub(crate) struct Flooded {
 }
 
 /// Sends a node as much as [`LINES`] connections carry, until it is told to stop: first it fills
-/// them, then it asks as fast as it can, and however often it is turned away, it comes again.
+/// them, then it asks as fast as it can, and then it comes with a lie, however often it is turned
+/// away.
 pub(crate) async fn flood(
     keys: &Keys,
     address: &str,
@@ -305,13 +315,17 @@ pub(crate) async fn flood(
     let lines = (0..LINES).map(|_| async {
         let mut flooded = Flooded::default();
         Line::open(keys, address).await?.fill().await;
+        flooded.lines += 1;
         while !stop.load(Ordering::Acquire) {
-            match timeout(STEP, Line::open(keys, address)).await {
-                Ok(Ok(line)) => {
-                    flooded.lines += 1;
-                    flooded.asked += line.press(words, stop).await;
-                }
-                Ok(Err(_)) | Err(_) => flooded.shut_out += 1,
+            let Ok(Ok(mut line)) = timeout(STEP, Line::open(keys, address)).await else {
+                flooded.shut_out += 1;
+                continue;
+            };
+            flooded.lines += 1;
+            if flooded.asked == 0 {
+                flooded.asked = line.press(words, stop).await;
+            } else {
+                let _ = timeout(STEP, line.ask(Channel::Outbox, b"this is no delivery")).await;
             }
         }
         Ok(flooded)
