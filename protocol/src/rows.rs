@@ -129,6 +129,12 @@ where
         Some(row)
     }
 
+    /// The keys of the rows touched since [`take_changes`](Self::take_changes) was called last, also
+    /// of those that are gone.
+    pub fn touched(&self) -> impl Iterator<Item = &K> {
+        self.touched.iter()
+    }
+
     /// Puts a row under `key` and hands back what was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.touched.insert(key.clone());

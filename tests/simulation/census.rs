@@ -89,6 +89,12 @@ census! {
     verbs_here,
     /// Verbs to machines at peers.
     verbs_there,
+    /// Networks that reached another site.
+    networks_joined,
+    /// Networks of which nothing was left at another site.
+    networks_left,
+    /// Sites that were told how another one is reached on a network of a third.
+    sites_introduced,
     /// Messages that the network lost.
     messages_lost,
     /// Messages that it delivered twice.

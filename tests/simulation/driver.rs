@@ -11,6 +11,7 @@ use protocol::ids::SiteId;
 use protocol::market::book::Candidate;
 use protocol::market::draw::draw;
 use protocol::market::{LIFETIME, is_due};
+use protocol::networks::lan::Word;
 use protocol::site::{Command, Dispatch, Outcome, Refusal};
 use protocol::time::Span;
 use protocol::wire::v1::{self, Delivery, Receipt};
@@ -293,7 +294,11 @@ impl World {
                     census.renewals_declined += u64::from(*reason == Reason::TooDear);
                 }
                 Message::Lost { .. } => census.machines_given_back += 1,
-                Message::Consent { .. }
+                Message::Network { word: Word::Joined(_), .. } => census.networks_joined += 1,
+                Message::Network { word: Word::Over, .. } => census.networks_left += 1,
+                Message::Network { word: Word::End { .. }, .. } => census.sites_introduced += 1,
+                Message::Network { word: Word::Terms(_) | Word::Member { .. }, .. }
+                | Message::Consent { .. }
                 | Message::Accept(_)
                 | Message::Order { .. }
                 | Message::Report(_) => {}

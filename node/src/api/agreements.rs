@@ -114,6 +114,7 @@ const fn kind(message: &Message) -> &'static str {
         Message::Consent { .. } => "consent",
         Message::Renewed { .. } => "renewal",
         Message::Terminate { .. } => "termination",
+        Message::Network { .. } => "network",
         Message::Farewell => "farewell",
     }
 }

@@ -37,9 +37,10 @@ use serde::{Deserialize, Serialize};
 use crate::epoch::Epoch;
 use crate::hull::Hull;
 use crate::identity::Claim;
-use crate::ids::{CallId, HoldId, HullId, ImageId, MachineId, SiteId, TenantId};
+use crate::ids::{CallId, HoldId, HullId, ImageId, MachineId, NetworkId, SiteId, TenantId};
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
+use crate::networks::lan::Word;
 use crate::sla::Class;
 use crate::time::{Span, Timestamp};
 use crate::units::{Price, Size};
@@ -309,6 +310,13 @@ pub enum Message {
         /// Why.
         reason: Refusal,
     },
+    /// Either to the other: something about a network that machines of the home are on.
+    Network {
+        /// The network.
+        network: NetworkId,
+        /// What of it.
+        word: Word,
+    },
     /// Either to the other: it has parted with the other. Nothing stands between them, and
     /// whatever the other still waits for will not come.
     Farewell,
@@ -333,6 +341,7 @@ impl Message {
             | Self::Propose { .. }
             | Self::Consent { .. }
             | Self::Renewed { .. }
+            | Self::Network { .. }
             | Self::Farewell => None,
         }
     }

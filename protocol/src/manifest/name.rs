@@ -110,7 +110,8 @@ const SERVICE: Rule = Rule {
     nearest: nearest_label,
 };
 
-const COMPONENT: Rule = Rule { kind: "component", ..SERVICE };
+/// With a hyphen and a number of three digits behind it, it is the name of a machine.
+const COMPONENT: Rule = Rule { kind: "component", limit: LABEL_MAX - 4, ..SERVICE };
 
 const NETWORK: Rule = Rule { kind: "network", ..SERVICE };
 

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Site;
 use super::state::{Attached, Holder, Lodging, Node, Place, Stage};
 use crate::hull::Card;
-use crate::ids::{HoldId, HostId, MachineId, MachineName, NetworkId};
+use crate::ids::{HoldId, HostId, MachineId, MachineName, NetworkId, SiteId};
 use crate::machine::Goal;
 use crate::membership::Standing;
 use crate::networks::Offset;
+use crate::networks::lan::Vni;
 
 /// Something that must never be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,6 +43,10 @@ pub enum Violation {
     StrayAddress(NetworkId, Offset),
     /// A machine without an address of its own, within the prefix, on each of its cards' networks.
     WithoutAddress(MachineId),
+    /// Two networks that are received by one number.
+    SharedVni(Vni),
+    /// A member of a network that does not reach here.
+    StrayMember(SiteId, NetworkId),
     /// A network that nothing needs any more.
     DesertedNetwork(NetworkId),
     /// No node is meant to have a vote, so nothing could ever be decided again.
@@ -80,6 +85,14 @@ impl Site {
             if row.addresses.len() != row.hull.cards.len() || !cards.into_iter().all(fits) {
                 found.push(Violation::WithoutAddress(*machine));
             }
+        }
+        let mut numbers = BTreeSet::new();
+        for (_, lan) in self.lans.iter().filter(|(_, lan)| !numbers.insert(lan.vni)) {
+            found.push(Violation::SharedVni(lan.vni));
+        }
+        let lost = |home, network| self.lans.get(&(home, network)).is_none();
+        for ((home, network, _), _) in self.members.iter().filter(|((h, n, _), _)| lost(*h, *n)) {
+            found.push(Violation::StrayMember(*home, *network));
         }
         let mut needed = BTreeSet::new();
         for ((network, offset), holder) in self.addresses.iter() {

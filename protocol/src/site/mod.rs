@@ -38,6 +38,7 @@ use crate::ids::{
     RequestId, ServiceId, SiteId, TenantId,
 };
 use crate::networks::Offset;
+use crate::networks::lan::Member;
 use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
 
@@ -45,8 +46,8 @@ pub use command::{Command, Outcome, Refusal, Stamped};
 pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
-    Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Machine, Network, Node,
-    Owed, Peer, Profile, Registered, Remains, Service, Tenant, Timer,
+    Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Lan, Machine, Network,
+    Node, Owed, Peer, Profile, Registered, Remains, Service, Tenant, Timer,
 };
 
 use occupancy::Occupancy;
@@ -63,6 +64,10 @@ pub const SERVICES_MAX: usize = 5_000;
 
 /// The most networks: as many as there may be services.
 pub const NETWORKS_MAX: usize = 5_000;
+
+/// The most networks of one peer that reach here: as many as a tenth of the guests that a site may
+/// have could be on.
+pub const LANS_MAX: usize = 1_000;
 
 /// The most images in a catalogue.
 pub const IMAGES_MAX: usize = 1_000;
@@ -125,6 +130,10 @@ pub struct Site {
     networks: Table<NetworkId, Network>,
     /// Who has which address of a network.
     addresses: Table<(NetworkId, Offset), Holder>,
+    /// Networks that reach here, by their homes; this site's own among them.
+    lans: Table<(SiteId, NetworkId), Lan>,
+    /// Who is on each of them.
+    members: Table<(SiteId, NetworkId, Offset), Member>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -157,7 +166,9 @@ macro_rules! with_tables {
             heard,
             proofs,
             networks,
-            addresses
+            addresses,
+            lans,
+            members
         )
     };
 }
@@ -189,6 +200,8 @@ impl Default for Site {
             proofs: Table::new(22),
             networks: Table::new(23),
             addresses: Table::new(24),
+            lans: Table::new(25),
+            members: Table::new(26),
             occupancy: Occupancy::default(),
         }
     }
@@ -225,10 +238,9 @@ impl Replicated for Site {
         let now = self.advance_clock(stamped.at);
         let mut turn = Turn { now, mint: Mint::new(now, stamped.seed) };
         self.pass_deadlines(&mut turn);
-        match self.handle(&stamped.command, &mut turn) {
-            Ok(outcome) => outcome,
-            Err(refusal) => Outcome::Refused(refusal),
-        }
+        let handled = self.handle(&stamped.command, &mut turn);
+        self.follow_networks(&turn);
+        handled.unwrap_or_else(Outcome::Refused)
     }
 
     fn take_changes(&mut self) -> Vec<Change> {

@@ -4,6 +4,7 @@
 pub(crate) mod capacity;
 pub(crate) mod durability;
 pub(crate) mod forgetting;
+pub(crate) mod networks;
 pub(crate) mod one_instance;
 pub(crate) mod own_tenants;
 pub(crate) mod policy;

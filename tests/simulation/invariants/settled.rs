@@ -70,6 +70,7 @@ impl World {
                     Some(format!("{name:?}: {why}: {:?}", guest.progress))
                 })
             })
+            .or_else(|| self.networks_disagree(member))
     }
 
     /// Whether a machine is where it should be, and why not.

@@ -5,6 +5,7 @@ mod buying;
 mod deployment;
 mod displacing;
 mod hosting;
+mod lans;
 mod membership;
 mod networks;
 mod operator;
@@ -139,6 +140,7 @@ impl Site {
             Message::Terminate { hold, at, reason } => {
                 self.terminated(from, (*hold, *at, *reason), message, turn);
             }
+            Message::Network { network, word } => self.network_said(from, *network, word, turn),
             Message::Farewell => self.parted(from, turn),
         }
     }

@@ -50,6 +50,7 @@ impl Site {
             let network = founded(tenant, Some(service), name, asked, (prefix, prefix6));
             let id = NetworkId::from_uuid(turn.mint.uuid());
             self.networks.insert(id, network);
+            self.found_lan(id);
             named.insert(name.clone(), id);
         }
         named
@@ -72,6 +73,7 @@ impl Site {
         let network = founded(tenant, None, &name, &asked, (spare(&[]), prefix6));
         let id = NetworkId::from_uuid(turn.mint.uuid());
         self.networks.insert(id, network);
+        self.found_lan(id);
         Ok(id)
     }
 
@@ -164,18 +166,20 @@ impl Site {
         let Some(row) = self.machines.get_mut(&machine) else { return };
         for Attached { network, offset } in std::mem::take(&mut row.addresses) {
             self.addresses.remove(&(network, offset));
-            if self.is_deserted(network) {
-                self.networks.remove(&network);
-            }
+            self.dissolve(network);
         }
     }
 
     /// Forgets the networks of a service that is over, on which nothing is left.
     pub(super) fn dissolve_networks(&mut self, service: ServiceId) {
         for network in self.networks_of(service).into_values() {
-            if self.is_deserted(network) {
-                self.networks.remove(&network);
-            }
+            self.dissolve(network);
+        }
+    }
+
+    fn dissolve(&mut self, network: NetworkId) {
+        if self.is_deserted(network) {
+            self.networks.remove(&network);
         }
     }
 

@@ -228,6 +228,8 @@ impl Site {
         if peer.has_spoken() && !self.has_parted(site) {
             self.owe(site, Message::Farewell, turn);
         }
+        // Nothing of its networks is here any more, and its word on that is not waited for.
+        self.forget_lans_of(site);
     }
 
     /// A peer has parted with this site: it keeps no room for it and answers nothing more. What

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Machine, Network, Node, Peer,
-    Place, Profile, Registered, Service, Tenant,
+    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Lan, Machine, Network, Node,
+    Peer, Place, Profile, Registered, Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
 use crate::hull::Hull;
@@ -23,6 +23,8 @@ use crate::images::Image;
 use crate::machine::guest::Progress;
 use crate::market::Advert;
 use crate::membership::serials::Serials;
+use crate::networks::Offset;
+use crate::networks::lan::Member;
 use crate::sla::Class;
 use crate::time::Timestamp;
 use crate::units::Size;
@@ -208,6 +210,21 @@ impl Site {
     #[must_use]
     pub fn network(&self, id: NetworkId) -> Option<&Network> {
         self.networks.get(&id)
+    }
+
+    /// The networks that reach here, each with its home.
+    pub fn lans(&self) -> impl Iterator<Item = (&(SiteId, NetworkId), &Lan)> {
+        self.lans.iter()
+    }
+
+    /// Who is on a network that reaches here.
+    pub fn members_on(
+        &self,
+        home: SiteId,
+        network: NetworkId,
+    ) -> impl Iterator<Item = (Offset, &Member)> {
+        let all = (home, network, Offset(0))..=(home, network, Offset(u32::MAX));
+        self.members.range(all).map(|((_, _, offset), member)| (*offset, member))
     }
 
     /// All machines that run here, at home here or not.

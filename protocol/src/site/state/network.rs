@@ -1,11 +1,13 @@
 //! What its tenants' networks are, and who has which address in them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MachineId, NetworkId, ServiceId, TenantId};
+use crate::ids::{MachineId, NetworkId, ServiceId, SiteId, TenantId};
 use crate::manifest::{GroupName, NetworkName};
+use crate::networks::lan::{End, Terms, Vni};
 use crate::networks::{Offset, Prefix4, Prefix6, Speed};
 use crate::sla::Class;
 
@@ -59,4 +61,16 @@ pub struct Attached {
     pub network: NetworkId,
     /// Its number there.
     pub offset: Offset,
+}
+
+/// A network that reaches here, of this site's tenants or of a peer's.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Lan {
+    /// What it is.
+    pub terms: Terms,
+    /// By which number this site receives it from others.
+    pub vni: Vni,
+    /// The sites that have a machine on it, and how they are reached; nothing until they have said
+    /// so. At its home this site is among them if it has one, elsewhere it is not.
+    pub ends: BTreeMap<SiteId, Option<End>>,
 }

@@ -6,6 +6,7 @@ mod catalogue;
 mod chance;
 mod classes;
 mod deploying;
+mod lans;
 mod leading;
 mod leased;
 mod lies;

@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 24] = [
+const TABLES: [&str; 26] = [
     "profile",
     "hosts",
     "tenants",
@@ -88,6 +88,8 @@ const TABLES: [&str; 24] = [
     "proofs",
     "networks",
     "addresses",
+    "lans",
+    "members",
 ];
 
 #[test]

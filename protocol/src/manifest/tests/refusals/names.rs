@@ -74,11 +74,11 @@ components:
               |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ service
               = hint: shorten it to 63 characters
 
-            bad.yaml:3:3: the component name 'wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww…' has 64 characters, more than 63
+            bad.yaml:3:3: the component name 'wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww…' has 64 characters, more than 59
               |
             3 |   wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww:
               |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ components.wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww…
-              = hint: shorten it to 63 characters
+              = hint: shorten it to 59 characters
 
             bad.yaml:4:12: the image name 'iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii…' has 65 characters, more than 64
               |

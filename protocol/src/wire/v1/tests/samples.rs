@@ -13,6 +13,8 @@ use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
+use crate::networks::Offset;
+use crate::networks::lan::{self, End, Member, NAME_MAX, Vni, Word};
 use crate::peering::monitor::{MachineView, SiteView};
 use crate::sla::{Catalogue, Class};
 use crate::time::{Span, Timestamp};
@@ -181,9 +183,43 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             at: Timestamp::from_millis(number),
             reason: Refusal::Terminated,
         },
+        15..=19 => Message::Network {
+            network: NetworkId::from_uuid(uuid(5)),
+            word: word(variant, longest),
+        },
         _ => return None,
     };
     Some((name(&message), message))
+}
+
+/// What is said of a network.
+fn word(variant: usize, longest: bool) -> Word {
+    let label = if longest { "n".repeat(NAME_MAX) } else { "web-1".to_owned() };
+    let end = End { vni: if longest { Vni::MAX } else { Vni::MIN } };
+    match variant {
+        15 => Word::Terms(lan::Terms {
+            prefix: "10.1.0.0/16".parse().unwrap(),
+            prefix6: "fd12:3456:789a:1::/64".parse().unwrap(),
+            speed: Some("5MBS".parse().unwrap()),
+            class: Class::Gold,
+            outbound: true,
+            domain: Some(label),
+        }),
+        16 => {
+            let member = Member {
+                machine: MachineId::from_uuid(uuid(3)),
+                card: 1,
+                name: label.clone(),
+                component: Some(label),
+                site: Some(site(2)),
+                epoch: if longest { u64::MAX } else { 3 },
+            };
+            Word::Member { offset: Offset(4), member: Some(member) }
+        }
+        17 => Word::End { site: site(2), end: Some(end) },
+        18 => Word::Joined(end),
+        _ => Word::Over,
+    }
 }
 
 const fn name(message: &Message) -> &'static str {
@@ -198,6 +234,11 @@ const fn name(message: &Message) -> &'static str {
         Message::Order { .. } => "Order",
         Message::Report(_) => "Report",
         Message::Lost { .. } => "Lost",
+        Message::Network { word: Word::Terms(_), .. } => "Network: Terms",
+        Message::Network { word: Word::Member { .. }, .. } => "Network: Member",
+        Message::Network { word: Word::End { .. }, .. } => "Network: End",
+        Message::Network { word: Word::Joined(_), .. } => "Network: Joined",
+        Message::Network { word: Word::Over, .. } => "Network: Over",
         Message::Farewell => "Farewell",
         Message::Propose { .. } => "Propose",
         Message::Consent { .. } => "Consent",

@@ -1,0 +1,162 @@
+//! Claims about what the sites on a network know of it.
+
+use super::*;
+use crate::networks::Offset;
+use crate::networks::lan::{End, Member, Vni, Word};
+
+/// A service with a component at each of three sites, all on one network. What is at beta may go to
+/// gamma.
+const SHOP: &str = "
+service: shop
+components:
+  a: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, place: { sites: [alpha] } }
+  b: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, place: { sites: [beta, gamma] } }
+  c:
+    image: guest
+    vcpus: 1
+    memory: 1GiB
+    disk: 1GiB
+    replicas: 2
+    place: { sites: [gamma] }
+";
+
+/// The service, where it runs.
+fn spread() -> (World, ServiceId, NetworkId) {
+    let mut world = World::new(&[8, 8, 8]);
+    let manifest = Box::new(manifest::parse(SHOP.as_bytes()).unwrap());
+    let service = world.submit(ALPHA, manifest, Mode::AllOrNothing);
+    world.settle();
+    let (network, _) = world.parties[ALPHA].site.networks().next().unwrap();
+    let network = *network;
+    (world, service, network)
+}
+
+/// Who is on a network of alpha's, as a site knows it.
+fn known(world: &World, at: usize, network: NetworkId) -> BTreeMap<Offset, Member> {
+    let home = world.parties[ALPHA].id;
+    let members = world.parties[at].site.members_on(home, network);
+    members.map(|(offset, member)| (offset, member.clone())).collect()
+}
+
+/// How each site is reached on it, as a site knows it: itself, and the others.
+fn ends(world: &World, at: usize, network: NetworkId) -> BTreeMap<SiteId, Option<End>> {
+    let party = &world.parties[at];
+    let key = (world.parties[ALPHA].id, network);
+    let (_, lan) = party.site.lans().find(|(it, _)| **it == key).unwrap();
+    let mut ends = lan.ends.clone();
+    ends.insert(party.id, Some(End { vni: lan.vni }));
+    ends
+}
+
+/// One site says something to another out of turn.
+fn tell(world: &mut World, from: usize, to: usize, message: Message) {
+    let sender = world.parties[from].id;
+    let sequence = world.parties[to].site.peer(sender).unwrap().taken + 1;
+    let messages = vec![world.says(from, to, sequence, message, world.now)];
+    assert_eq!(world.apply(to, Command::Receive { messages }), Outcome::Taken(sequence));
+}
+
+#[test]
+fn every_site_with_a_machine_on_a_network_knows_who_is_on_it_and_how_the_others_are_reached() {
+    let (world, _, network) = spread();
+    let all = known(&world, ALPHA, network);
+    assert_eq!(all.len(), 4);
+    let sites: BTreeSet<_> = all.values().map(|member| member.site.unwrap()).collect();
+    assert_eq!(sites.len(), 3);
+    let names: Vec<_> = all.values().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["a-1", "b-1", "c-1", "c-2"]);
+    let reached = ends(&world, ALPHA, network);
+    assert!(reached.values().all(Option::is_some), "{reached:?}");
+    for other in [BETA, GAMMA] {
+        assert_eq!(known(&world, other, network), all);
+        assert_eq!(ends(&world, other, network), reached);
+    }
+}
+
+#[test]
+fn a_machine_that_comes_or_goes_is_known_everywhere_and_a_site_without_one_forgets_the_network() {
+    let (mut world, service, network) = spread();
+    let component = "c".parse().unwrap();
+    world.ask(ALPHA, TenantAsk::Scale { service, component, replicas: 3 });
+    world.settle();
+    let more = known(&world, ALPHA, network);
+    assert_eq!(more.len(), 5);
+    assert_eq!(known(&world, BETA, network), more);
+    let beta = world.parties[BETA].id;
+    let (_, there) = more.iter().find(|(_, member)| member.site == Some(beta)).unwrap();
+    world.update(ALPHA, there.machine, Verb::Destroy);
+    world.settle();
+    assert_eq!(world.parties[BETA].site.lans().count(), 0);
+    assert!(known(&world, BETA, network).is_empty());
+    assert_eq!(known(&world, GAMMA, network), known(&world, ALPHA, network));
+    assert_eq!(ends(&world, GAMMA, network), ends(&world, ALPHA, network));
+    world.ask(ALPHA, TenantAsk::End { service });
+    world.settle();
+    for party in &world.parties {
+        assert_eq!(party.site.lans().count(), 0);
+        assert_eq!(party.site.violations(), []);
+    }
+}
+
+#[test]
+fn a_machine_that_lost_its_provider_is_told_of_at_its_new_place_in_a_later_epoch() {
+    let (mut world, _, network) = spread();
+    let before = known(&world, ALPHA, network);
+    let beta = world.parties[BETA].id;
+    let there = |member: &Member| member.site == Some(beta);
+    let (offset, lost) = before.iter().find(|(_, member)| there(member)).unwrap();
+    world.cut.extend([(ALPHA, BETA), (BETA, GAMMA)]);
+    world.apply(ALPHA, Command::PeerEnded { peer: beta });
+    world.settle();
+    let member = known(&world, GAMMA, network)[offset].clone();
+    assert_ne!(member.site, Some(beta));
+    assert!(member.epoch > lost.epoch);
+    assert_eq!((member.machine, &member.name), (lost.machine, &lost.name));
+}
+
+#[test]
+fn only_its_home_can_say_anything_of_a_network() {
+    let (mut world, _, network) = spread();
+    let before = known(&world, GAMMA, network);
+    let said = |word| Message::Network { network, word };
+    let stranger = Member {
+        machine: MachineId::from_uuid(uuid::Uuid::nil()),
+        card: 0,
+        name: "stranger".to_owned(),
+        component: None,
+        site: Some(world.parties[BETA].id),
+        epoch: 9,
+    };
+    let words = [
+        Word::Member { offset: Offset(4), member: Some(stranger) },
+        Word::Member { offset: Offset(5), member: None },
+        Word::End { site: world.parties[ALPHA].id, end: None },
+        Word::Joined(End { vni: Vni::MAX }),
+        Word::Over,
+    ];
+    for word in words {
+        tell(&mut world, BETA, GAMMA, said(word));
+    }
+    assert_eq!(known(&world, GAMMA, network), before);
+    assert_eq!(ends(&world, GAMMA, network), ends(&world, ALPHA, network));
+}
+
+#[test]
+fn what_cannot_be_on_a_network_is_not_taken_up() {
+    let (mut world, _, network) = spread();
+    let before = known(&world, BETA, network);
+    let (_, good) = before.iter().next().unwrap();
+    let named = |name: &str| Some(Member { name: name.to_owned(), ..good.clone() });
+    let words = [
+        (Offset(1), named("gateway")),
+        (Offset(1 << 20), named("outside")),
+        (Offset(9), named("two\nlines")),
+        (Offset(9), named("")),
+        (Offset(9), named(&"n".repeat(64))),
+    ];
+    for (offset, member) in words {
+        let message = Message::Network { network, word: Word::Member { offset, member } };
+        tell(&mut world, ALPHA, BETA, message);
+    }
+    assert_eq!(known(&world, BETA, network), before);
+}
