@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use rustix::io::Errno;
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
@@ -71,15 +72,28 @@ impl Udp {
     ) -> io::Result<()> {
         let destination = if self.is_ipv6 { mapped(destination) } else { destination };
         let ecn = EcnCodepoint::from_bits(ecn);
-        // The system may have refused to send many at once since these were put together.
-        let at_once = if self.segments_max() > 1 { contents.len() } else { size };
-        for contents in contents.chunks(at_once.max(1)) {
-            let segment_size = (contents.len() > size).then_some(size);
-            let transmit = Transmit { destination, ecn, contents, segment_size, src_ip: None };
-            let reference = UdpSockRef::from(&self.socket);
-            self.state.try_send(reference, &transmit)?;
+        if contents.len() > size && self.segments_max() > 1 {
+            match self.send_at_once(destination, ecn, contents, Some(size)) {
+                // What has to be cut on its way cannot go many at a time, and a device may refuse
+                // that for reasons of its own.
+                Err(error) if is_about_size(&error) => {}
+                outcome => return outcome,
+            }
         }
-        Ok(())
+        contents
+            .chunks(size.max(1))
+            .try_for_each(|datagram| self.send_at_once(destination, ecn, datagram, None))
+    }
+
+    fn send_at_once(
+        &self,
+        destination: SocketAddr,
+        ecn: Option<EcnCodepoint>,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> io::Result<()> {
+        let transmit = Transmit { destination, ecn, contents, segment_size, src_ip: None };
+        self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
     }
 
     /// Takes what has arrived. [`io::ErrorKind::WouldBlock`] if nothing has.
@@ -96,6 +110,12 @@ impl AsFd for Udp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Whether datagrams were refused that may pass one by one.
+fn is_about_size(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    [Errno::MSGSIZE, Errno::INVAL, Errno::IO].map(Some).contains(&errno)
 }
 
 /// An address as a socket of IPv6 takes it.

@@ -32,6 +32,22 @@ fn a_lan_goes_through_the_tunnel_in_both_directions() -> Result<()> {
 }
 
 #[test]
+fn a_path_that_is_narrower_than_thought_carries_all_the_same() -> Result<()> {
+    if !is_inside("embedded::a_path_that_is_narrower_than_thought_carries_all_the_same")? {
+        return Ok(());
+    }
+    let scene = Scene::connected()?;
+    scene.stretch_a_lan()?;
+    run("ip link set near0 mtu 1300")?;
+    run("ip -n far link set far0 mtu 1300")?;
+    echo("10.9.0.2", &bytes(1 << 18))?;
+    let sent = scene.near_peer()?.sent.bytes;
+    ensure!(sent < 2 << 20, "nothing had to be sent again and again: {sent}");
+    ensure!(scene.near_peer_drops()?.unsent == 0, "{:?}", scene.near_peer()?);
+    Ok(())
+}
+
+#[test]
 fn a_packet_from_an_address_that_is_not_the_peers_is_dropped() -> Result<()> {
     if !is_inside("embedded::a_packet_from_an_address_that_is_not_the_peers_is_dropped")? {
         return Ok(());
