@@ -245,6 +245,31 @@ fn servers() -> Result<Vec<String>> {
 }
 
 #[test]
+fn what_a_restart_of_the_host_left_is_cleared_away_or_used() -> Result<()> {
+    inside("one_host::what_a_restart_of_the_host_left_is_cleared_away_or_used", |scene| {
+        let mut host = scene.host("h")?;
+        let (red, blue) = (lan(1, vec![Card(1).here()]), lan(2, vec![Card(101).here()]));
+        host.converge(&wanted(&[&red, &blue]))?;
+        // Files stay on the disk; processes, interfaces and mounts do not.
+        host.close()?;
+        for network in [&red, &blue] {
+            let bridge = bridge(network.identity);
+            host.run(&format!("ip link del {}", bridge.replacen("rsb", "rsv", 1)))?;
+            host.run(&format!("ip link del {bridge}"))?;
+        }
+        host.run("nft flush ruleset")?;
+        host.loses_namespaces()?;
+        host.forgets();
+        assert_eq!(host.files()?, 2);
+        assert_eq!(host.converge(&wanted(&[&red]))?, Change::Made);
+        assert_eq!(host.files()?, 1);
+        let guest = host.plug(&red, &Card(1))?;
+        assert!(guest.asks_dhcp()?.is_some());
+        Ok(())
+    })
+}
+
+#[test]
 fn what_is_not_wanted_goes_but_not_under_a_guest() -> Result<()> {
     inside("one_host::what_is_not_wanted_goes_but_not_under_a_guest", |scene| {
         let host = scene.host("h")?;

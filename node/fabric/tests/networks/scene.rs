@@ -163,6 +163,21 @@ impl Host {
         Box::leak(Box::new(old));
     }
 
+    /// Takes the namespaces of its networks away, as a restart of the host does.
+    pub(crate) fn loses_namespaces(&self) -> Result<()> {
+        for entry in std::fs::read_dir(Path::new("/run/reservoir").join(&self.name))? {
+            let path = entry?.path();
+            run("umount", &[&path.to_string_lossy()])?;
+            std::fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// How many networks have files on its disk.
+    pub(crate) fn files(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(&self.directory)?.count())
+    }
+
     pub(crate) fn listen(&self, network: Identity, address: &str) -> Result<TcpListener> {
         Ok(self.fabric.listen(network, address.parse()?)?)
     }

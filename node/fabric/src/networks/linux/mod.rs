@@ -96,7 +96,7 @@ impl Linux {
             let (namespace, made) = Namespace::converge(&self.namespace(plan.key))?;
             let (index, joined) =
                 services::converge(kernel, links, plan, services, &namespace).await?;
-            let directory = self.directory.join(plan.key.to_string());
+            let directory = self.directory.join(&services.namespace);
             let server = inner.servers.entry(plan.key).or_default();
             let served =
                 services::serve(&directory, services, &plan.bridge, &namespace, index, server);
@@ -170,9 +170,9 @@ impl Networks for Linux {
 
     async fn close(&self) -> Result<(), Error> {
         let mut inner = self.inner.lock().await;
-        for key in remove::namespaces_in(&self.namespaces)? {
+        for key in remove::keys_in(&self.namespaces)? {
             if let Some(namespace) = Namespace::find(&self.namespace(key)) {
-                let directory = self.directory.join(key.to_string());
+                let directory = self.directory.join(key.name(Kind::Namespace));
                 dnsmasq::end_in(&directory, namespace.identity()?).await?;
             }
             inner.servers.remove(&key);

@@ -88,7 +88,10 @@ impl Namespace {
         if namespace.is_there() {
             unmount(path, UnmountFlags::DETACH).map_err(|error| refused(error.into()))?;
         }
-        fs::remove_file(path).map_err(refused)
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(refused(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn refused(&self, step: &'static str, source: io::Error) -> Error {

@@ -67,16 +67,16 @@ async fn services(
     inner: &mut Inner,
 ) -> Result<Change, Error> {
     let mut change = Change::Nothing;
-    for key in namespaces_in(namespaces)? {
-        if served.contains(&key) {
-            continue;
-        }
-        let path = namespaces.join(key.name(Kind::Namespace));
-        let own = directory.join(key.to_string());
+    // After a restart of the host there are files without namespaces.
+    let present: BTreeSet<Key> =
+        keys_in(namespaces)?.union(&keys_in(directory)?).copied().collect();
+    for key in present.difference(served) {
+        let name = key.name(Kind::Namespace);
+        let (path, own) = (namespaces.join(&name), directory.join(&name));
         if let Some(namespace) = Namespace::find(&path) {
             dnsmasq::end_in(&own, namespace.identity()?).await?;
         }
-        inner.servers.remove(&key);
+        inner.servers.remove(key);
         Namespace::remove(&path)?;
         match fs::remove_dir_all(&own) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -89,18 +89,15 @@ async fn services(
     Ok(change)
 }
 
-pub(super) fn namespaces_in(directory: &Path) -> Result<Vec<Key>, Error> {
-    let refused = |source| Error::Namespace {
-        step: "list those beside",
-        path: directory.to_path_buf(),
-        source,
-    };
+/// The networks that have something in a directory.
+pub(super) fn keys_in(directory: &Path) -> Result<BTreeSet<Key>, Error> {
+    let refused = |source| crate::Error::File { step: "list", path: directory.into(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(refused(source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(source) => return Err(refused(source).into()),
     };
-    let mut keys = Vec::new();
+    let mut keys = BTreeSet::new();
     for entry in entries {
         let name = entry.map_err(refused)?.file_name();
         keys.extend(name.to_str().and_then(|name| Key::of_name(Kind::Namespace, name)));
