@@ -21,6 +21,10 @@ pub use speed::{MalformedSpeed, Speed};
 /// host that has a machine of it.
 pub const NETWORKS_MAX: usize = 16;
 
+/// The most cards on one network: four times the machines of a service, since the single machines
+/// of a tenant share one. What a peer can make a site remember of its networks is bounded by it.
+pub const MEMBERS_MAX: usize = 4_096;
+
 /// The most networks of one machine: a card each, and a machine has eight slots, one of which its
 /// root disk takes and three of which are kept for volumes.
 pub const CARDS_MAX: usize = 4;

@@ -10,8 +10,8 @@ use super::super::state::{Attached, Lan, Machine, Network, Place};
 use super::super::{LANS_MAX, Site, Turn};
 use crate::agreement::Message;
 use crate::ids::{MachineId, NetworkId, SiteId};
-use crate::networks::Offset;
 use crate::networks::lan::{End, Member, Terms, Vni, Word};
+use crate::networks::{MEMBERS_MAX, Offset};
 
 /// What has changed of the members of one network.
 type Changed = BTreeMap<Offset, Option<Member>>;
@@ -168,14 +168,7 @@ impl Site {
         match word {
             Word::Terms(terms) => self.terms_said(from, network, terms, turn),
             Word::Member { offset, member } => {
-                let key = (from, network, *offset);
-                let known = self.lans.get(&(from, network)).map(|lan| lan.terms.prefix);
-                let fits = known.is_some_and(|prefix| prefix.address(*offset).is_some());
-                match member {
-                    Some(member) if fits => drop(self.members.insert(key, member.clone())),
-                    Some(_) => {}
-                    None => drop(self.members.remove(&key)),
-                }
+                self.member_said((from, network, *offset), member.as_ref());
             }
             Word::End { site, end } => self.end_said(from, network, (*site, *end)),
             Word::Joined(end) => self.joined(from, network, *end, turn),
@@ -196,6 +189,21 @@ impl Site {
         let lan = Lan { terms: terms.clone(), vni, ends: BTreeMap::new() };
         self.lans.insert((from, network), lan);
         self.owe(from, Message::Network { network, word: Word::Joined(End { vni }) }, turn);
+    }
+
+    fn member_said(&mut self, key: (SiteId, NetworkId, Offset), member: Option<&Member>) {
+        let (from, network, offset) = key;
+        let prefix = self.lans.get(&(from, network)).map(|lan| lan.terms.prefix);
+        let fits = prefix.is_some_and(|prefix| prefix.address(offset).is_some());
+        let has_room = || {
+            let known = self.members.get(&key).is_some();
+            known || self.members_on(from, network).count() < MEMBERS_MAX
+        };
+        match member {
+            Some(member) if fits && has_room() => drop(self.members.insert(key, member.clone())),
+            Some(_) => {}
+            None => drop(self.members.remove(&key)),
+        }
     }
 
     fn end_said(&mut self, from: SiteId, network: NetworkId, (site, end): (SiteId, Option<End>)) {

@@ -16,7 +16,7 @@ use super::super::state::{Attached, Holder, Network, Stage};
 use super::super::{NETWORKS_MAX, Site, Turn};
 use crate::ids::{MachineId, NetworkId, ServiceId, SiteId, TenantId};
 use crate::manifest::{self, Component, LAN, Manifest, NetworkName};
-use crate::networks::{Offset, Prefix4, Prefix6};
+use crate::networks::{MEMBERS_MAX, Offset, Prefix4, Prefix6};
 
 /// What the networks of one service are called, and by what.
 pub(super) type Named = BTreeMap<NetworkName, NetworkId>;
@@ -103,7 +103,7 @@ impl Site {
                     return Err(Refusal::AddressTaken { address, network });
                 }
             }
-            let limit = network.prefix.offsets().len();
+            let limit = network.prefix.offsets().len().min(MEMBERS_MAX);
             if self.holders(*id).count() + machines > limit {
                 let what = format!("machines on network '{}'", network.name);
                 return Err(Refusal::Full { what, limit });

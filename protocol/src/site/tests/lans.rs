@@ -1,8 +1,8 @@
 //! Claims about what the sites on a network know of it.
 
 use super::*;
-use crate::networks::Offset;
 use crate::networks::lan::{End, Member, Vni, Word};
+use crate::networks::{MEMBERS_MAX, Offset};
 
 /// A service with a component at each of three sites, all on one network. What is at beta may go to
 /// gamma.
@@ -159,4 +159,18 @@ fn what_cannot_be_on_a_network_is_not_taken_up() {
         tell(&mut world, ALPHA, BETA, message);
     }
     assert_eq!(known(&world, BETA, network), before);
+}
+
+#[test]
+fn a_peer_cannot_fill_a_site_with_members_of_its_networks() {
+    let (mut world, _, network) = spread();
+    let good = known(&world, BETA, network).into_values().next().unwrap();
+    let said = |offset| {
+        let word = Word::Member { offset: Offset(offset), member: Some(good.clone()) };
+        Message::Network { network, word }
+    };
+    for offset in 0..=u32::try_from(MEMBERS_MAX).unwrap() {
+        tell(&mut world, ALPHA, BETA, said(1_000 + offset));
+    }
+    assert_eq!(known(&world, BETA, network).len(), MEMBERS_MAX);
 }
