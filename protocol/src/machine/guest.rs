@@ -19,6 +19,10 @@
 //! The same holds for a suspended guest: its saved memory is deleted between `Prepared` and the
 //! first instruction, so it is never resumed twice from the same moment. A guest made from saved
 //! memory has an epoch of its own, so that whatever is still said of the one before is late.
+//!
+//! What has been asked to end is never asked to go on: the next start waits until the host has
+//! seen nothing of this one, and has the next epoch. So a word that it is gone, however late,
+//! cannot be taken for the end of one that runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +98,8 @@ pub struct Progress {
     pub epoch: Epoch,
     /// Where it should be.
     pub goal: Goal,
+    /// Where it should be once it has ended, if it is to end only to start again.
+    pub again: Option<Goal>,
     /// How far it is.
     pub phase: Phase,
     /// Since when.
@@ -119,6 +125,7 @@ impl Progress {
         Self {
             epoch: Epoch { home, provider: 0 },
             goal: Goal::Defined,
+            again: None,
             phase: Phase::Idle,
             since: now,
             restarts: 0,
@@ -153,6 +160,7 @@ impl Progress {
     /// Ends whatever runs without asking it, and leaves its disks alone: it is stopped once its
     /// host has seen nothing of it. Saved memory stays saved.
     pub fn halt(&mut self, now: Timestamp) {
+        self.again = None;
         match self.phase {
             Phase::Starting | Phase::Started(_) | Phase::Restoring | Phase::Failed => {
                 self.goal = Goal::Defined;
@@ -165,6 +173,15 @@ impl Progress {
     /// Turns towards another goal.
     pub fn order(&mut self, goal: Goal, now: Timestamp) {
         if self.goal == Goal::Destroyed {
+            return;
+        }
+        let ends =
+            self.goal == Goal::Defined && matches!(self.phase, Phase::Starting | Phase::Started(_));
+        self.again = match goal {
+            Goal::Active | Goal::Paused | Goal::Suspended if ends => Some(goal),
+            Goal::Active | Goal::Paused | Goal::Suspended | Goal::Defined | Goal::Destroyed => None,
+        };
+        if self.again.is_some() {
             return;
         }
         self.goal = goal;
@@ -214,12 +231,16 @@ impl Progress {
                 Goal::Suspended | Goal::Destroyed => self.enter(Phase::Saved, now),
             },
             (Phase::Started(_), Seen::Absent) => self.ended(now),
-            (Phase::Starting, Seen::Absent) if self.goal == Goal::Defined => {
-                self.enter(Phase::Idle, now);
-            }
+            (Phase::Starting, Seen::Absent) if self.goal == Goal::Defined => self.rest(now),
             (_, Seen::Failed { reason }) => self.failed(reason, now),
             _ => {}
         }
+    }
+
+    /// Where the tenant wants it.
+    #[must_use]
+    pub fn wanted(&self) -> Goal {
+        self.again.unwrap_or(self.goal)
     }
 
     /// What a user sees of it.
@@ -247,11 +268,19 @@ impl Progress {
         self.enter(Phase::Restoring, now);
     }
 
+    /// Nothing is left of a guest that was to end. It starts again if that was asked meanwhile.
+    fn rest(&mut self, now: Timestamp) {
+        self.enter(Phase::Idle, now);
+        if let Some(goal) = self.again.take() {
+            self.order(goal, now);
+        }
+    }
+
     /// A guest that may have run is gone.
     fn ended(&mut self, now: Timestamp) {
         let steady = now.since(self.since) >= STEADY;
         match self.goal {
-            Goal::Defined => self.enter(Phase::Idle, now),
+            Goal::Defined => self.rest(now),
             Goal::Active => {
                 self.restarts = if steady { 1 } else { self.restarts.saturating_add(1) };
                 if self.restarts > RESTARTS_MAX {

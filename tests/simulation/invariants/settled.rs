@@ -104,7 +104,7 @@ impl World {
             return Some("its provider has no such guest");
         };
         let progress = &guest.progress;
-        if progress.goal != row.goal {
+        if progress.wanted() != row.goal {
             return Some("its provider has another goal for it");
         }
         if (row.sight.epoch, row.sight.state) != (progress.epoch, progress.state())

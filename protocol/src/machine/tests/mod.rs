@@ -226,3 +226,42 @@ fn a_guest_saved_while_it_was_wanted_again_is_restored() {
         assert_eq!((progress.phase, progress.epoch), (Phase::Restoring, epoch.started_anew()));
     }
 }
+
+#[test]
+fn late_word_that_nothing_was_made_yet_does_not_end_a_guest_that_runs_after_all() {
+    let mut progress = guest(Phase::Starting, Goal::Active);
+    let before = progress.epoch;
+    progress.order(Goal::Defined, START);
+    progress.order(Goal::Active, START);
+    assert_eq!((progress.goal, progress.wanted()), (Goal::Defined, Goal::Active));
+    progress.observe(before, &Seen::Absent, START);
+    assert_eq!((progress.phase, progress.epoch), (Phase::Starting, before.started_anew()));
+    for seen in [Seen::Prepared, Seen::Running] {
+        progress.observe(progress.epoch, &seen, START);
+    }
+    progress.observe(before, &Seen::Absent, START);
+    assert_eq!(progress.phase, Phase::Started(Power::Running));
+}
+
+#[test]
+fn a_guest_that_is_shutting_down_ends_before_it_starts_again() {
+    let mut progress = guest(Phase::Started(Power::Running), Goal::Defined);
+    let before = progress.epoch;
+    for goal in [Goal::Active, Goal::Suspended, Goal::Paused] {
+        progress.order(goal, START);
+        assert_eq!((progress.goal, progress.wanted()), (Goal::Defined, goal));
+    }
+    progress.observe(before, &Seen::Absent, START);
+    assert_eq!((progress.goal, progress.wanted()), (Goal::Paused, Goal::Paused));
+    assert_eq!((progress.phase, progress.epoch), (Phase::Starting, before.started_anew()));
+}
+
+#[test]
+fn a_guest_that_is_to_end_after_all_does_not_start_again() {
+    let mut progress = guest(Phase::Started(Power::Running), Goal::Defined);
+    for goal in [Goal::Active, Goal::Defined] {
+        progress.order(goal, START);
+    }
+    progress.observe(progress.epoch, &Seen::Absent, START);
+    assert_eq!((progress.phase, progress.wanted()), (Phase::Idle, Goal::Defined));
+}

@@ -336,10 +336,8 @@ fn no_order_of_faults_starts_a_guest_twice_or_strands_it() {
     let reached: String =
         census().keys().map(|(phase, action)| format!("{phase}: {action}\n")).collect();
     expect![[r#"
-        Failed: destroy
         Failed: nothing
         Failed: wipe
-        Idle: destroy
         Idle: nothing
         Idle: wipe
         Paused: destroy

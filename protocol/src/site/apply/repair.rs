@@ -162,7 +162,7 @@ impl Site {
             return;
         }
         if let Some(guest) = self.guests.get_mut(&name) {
-            guest.leaving = Some(guest.progress.goal);
+            guest.leaving = Some(guest.progress.wanted());
             guest.progress.order(Goal::Destroyed, turn.now);
         }
         self.guest_changed(name, turn);
