@@ -170,7 +170,7 @@ fn arrows_between_members_run_one_way() {
         ("fence", [].as_slice()),
         ("hypervisor", neighbours),
         ("metadata", neighbours),
-        ("tunnel", [].as_slice()),
+        ("tunnel", neighbours),
         ("reservoir", node.as_slice()),
         ("testnet", above.as_slice()),
         ("tests", all.as_slice()),

@@ -10,13 +10,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use anyhow::{Context, Result};
-use tunnel::{Peer, PrivateKey, Wanted};
+use tunnel::{Embedded, Kernel, Peer, PrivateKey, Tunnel, Wanted};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let wanted = wanted(std::env::args().skip(1))?;
-    let tunnel = tunnel::of_this_host().await;
+    // In this process, so that its end is the tunnel's.
+    let tunnel: Box<dyn Tunnel> = if Kernel::is_available().await {
+        Box::new(Kernel::new())
+    } else {
+        Box::new(Embedded::new())
+    };
     tunnel.converge(&wanted).await?;
     println!("ready");
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;

@@ -8,6 +8,8 @@ use crate::{PublicKey, Wanted};
 /// The most peers: far more sites than one trades with. Each costs about 16 KiB, and up to 256
 /// packets that wait for its handshake.
 pub const PEERS_MAX: usize = 1024;
+/// The most inner addresses of all peers together: sixteen for each, were there as many as can be.
+pub const ADDRESSES_MAX: usize = 16 * PEERS_MAX;
 /// The least MTU: IPv6's own.
 pub const MTU_MIN: u16 = 1280;
 /// The greatest MTU: what fits the jumbo frames that networks commonly carry, 9216 bytes, with the
@@ -20,6 +22,9 @@ pub enum Fault {
     /// There are too many.
     #[error("{0} peers are more than the {PEERS_MAX} that a tunnel serves")]
     TooManyPeers(usize),
+    /// There are too many.
+    #[error("{0} inner addresses are more than the {ADDRESSES_MAX} that a tunnel knows")]
+    TooManyAddresses(usize),
     /// The MTU is out of its bounds.
     #[error("an MTU of {0} is not between {MTU_MIN} and {MTU_MAX}")]
     Mtu(u16),
@@ -43,6 +48,10 @@ pub enum Fault {
 pub(crate) fn check(wanted: &Wanted) -> Result<(), Fault> {
     if wanted.peers.len() > PEERS_MAX {
         return Err(Fault::TooManyPeers(wanted.peers.len()));
+    }
+    let addresses = wanted.peers.iter().map(|peer| peer.addresses.len()).sum();
+    if addresses > ADDRESSES_MAX {
+        return Err(Fault::TooManyAddresses(addresses));
     }
     if !(MTU_MIN..=MTU_MAX).contains(&wanted.mtu) {
         return Err(Fault::Mtu(wanted.mtu));

@@ -1,6 +1,7 @@
 //! What can go wrong with a tunnel.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::check::Fault;
 use crate::name::InterfaceName;
@@ -75,4 +76,54 @@ pub enum Error {
     /// The kernel did not answer in time.
     #[error("the kernel does not answer about interface {0}")]
     Silent(InterfaceName),
+    /// The program of the tunnel's process cannot be used.
+    #[error("cannot use the program {}: install it beside the node's", path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The tunnel's process ended before it served.
+    #[error("the tunnel's process does not start: {0}")]
+    Start(String),
+    /// The tunnel's process could not be talked to.
+    #[error("cannot talk to the tunnel's process through {}", path.display())]
+    Process {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The tunnel's process did not do as it was told.
+    #[error("the tunnel's process says: {0}")]
+    Refused(String),
+    /// A file of the tunnel's process cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process is the tunnel of the same directory.
+    #[error("another process is the tunnel of {} already; one is enough", path.display())]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The process could not be made one that outlives the node.
+    #[error("cannot {what}")]
+    Own {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }

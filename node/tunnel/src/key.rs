@@ -3,13 +3,14 @@
 use std::fmt;
 
 use boringtun::x25519;
+use serde::{Deserialize, Serialize};
 
 /// The private key of a gateway. It is wiped from memory when it is dropped, and never printed.
 #[derive(Clone)]
 pub struct PrivateKey(x25519::StaticSecret);
 
 /// The public key of a gateway, by which the others know it.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct PublicKey([u8; 32]);
 
 impl PrivateKey {
@@ -68,5 +69,21 @@ impl fmt::Debug for PublicKey {
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// How a private key crosses to the tunnel's process, as a part of what is wanted and nowhere else:
+/// by itself it has no encoding, so that none is written down by accident.
+pub(crate) mod secret {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::PrivateKey;
+
+    pub(crate) fn serialize<S: Serializer>(key: &PrivateKey, to: S) -> Result<S::Ok, S::Error> {
+        key.secret().to_bytes().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<PrivateKey, D::Error> {
+        <[u8; 32]>::deserialize(from).map(PrivateKey::from_bytes)
     }
 }

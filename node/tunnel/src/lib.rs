@@ -5,14 +5,16 @@
 //! with peers that are known by their keys. Packets leave for the peer that has their destination,
 //! and arrive only from the peer that has their source.
 //!
-//! Where the kernel has WireGuard, the device is the kernel's, and stays when this process ends. Where
-//! it has none, it is this process's own, with a TAP device for an interface, and goes with it. Either
-//! is level-triggered: its user says what should be there, again and again.
+//! Where the kernel has WireGuard, the device is the kernel's ([`Kernel`]). Where it has none, it is a
+//! process's own, with a TAP device for an interface ([`Embedded`]), and that process is one that does
+//! nothing else ([`Detached`]). So either stays when the node ends. Each is level-triggered: its user
+//! says what should be there, again and again.
 //!
 //! **Invariant.** Nothing comes out of the interface that a peer has not sent with its key, under an
 //! inner address that is its own, once.
 
 mod check;
+mod detached;
 mod embedded;
 mod error;
 mod kernel;
@@ -26,10 +28,13 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::Path;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
-pub use crate::check::{Fault, MTU_MAX, MTU_MIN, PEERS_MAX};
+pub use crate::check::{ADDRESSES_MAX, Fault, MTU_MAX, MTU_MIN, PEERS_MAX};
+pub use crate::detached::{Detached, program, serve};
 pub use crate::embedded::Embedded;
 pub use crate::error::Error;
 pub use crate::kernel::Kernel;
@@ -42,11 +47,12 @@ pub use crate::state::{Drops, Offloads, PeerDrops, PeerState, Provider, State, T
 pub const VXLAN_PORT: u16 = embedded::VXLAN_PORT;
 
 /// What should be there.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Wanted {
     /// The interface.
     pub name: InterfaceName,
     /// The gateway's own key.
+    #[serde(with = "crate::key::secret")]
     pub private_key: PrivateKey,
     /// The UDP port that the peers send to.
     pub listen_port: u16,
@@ -63,7 +69,7 @@ pub struct Wanted {
 }
 
 /// A gateway of another site.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Peer {
     /// Who it is.
     pub public_key: PublicKey,
@@ -83,7 +89,7 @@ pub struct Peer {
 pub const SESSION: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// What a call to [`Tunnel::converge`] had to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Change {
     /// All was as wanted.
     Nothing,
@@ -128,12 +134,17 @@ pub trait Tunnel: Send + Sync {
     async fn close(&self) -> Result<(), Error>;
 }
 
-/// The best tunnel of this host: the kernel's, where it has one.
-pub async fn of_this_host() -> Box<dyn Tunnel> {
-    if Kernel::is_available().await {
-        tracing::info!("the tunnel is WireGuard of the kernel");
-        Box::new(Kernel::new())
-    } else {
-        Box::new(Embedded::new())
+/// The best tunnel of this host: the kernel's, where it has one, else that of a process of its own. That
+/// one runs `program` (see [`program()`]) and has its place in `data`, the node's directory.
+pub async fn of_this_host(data: &Path, program: &Path) -> Box<dyn Tunnel> {
+    let detached = Detached::new(data, program);
+    if !Kernel::is_available().await {
+        return Box::new(detached);
     }
+    tracing::info!("the tunnel is WireGuard of the kernel");
+    // A process that runs since the kernel had none would keep the port.
+    if let Err(error) = detached.close().await {
+        tracing::warn!(%error, "the tunnel's process, which is not needed any more, is still there");
+    }
+    Box::new(Kernel::new())
 }

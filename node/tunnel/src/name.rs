@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest name that the kernel takes.
 const LENGTH_MAX: usize = 15;
 
 /// The name of a network interface: 1 to 15 letters, digits, `-`, `_` or `.`, not beginning with a
 /// dot or a dash.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct InterfaceName(String);
 
 /// No interface can have this name.
@@ -37,6 +40,20 @@ impl FromStr for InterfaceName {
             return Err(MalformedInterfaceName(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for InterfaceName {
+    type Error = MalformedInterfaceName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<InterfaceName> for String {
+    fn from(name: InterfaceName) -> Self {
+        name.0
     }
 }
 

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::PublicKey;
 
 /// What is there, and what has gone through it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct State {
     /// Who provides the device.
     pub provider: Provider,
@@ -21,16 +23,16 @@ pub struct State {
 }
 
 /// Who provides the device.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Provider {
     /// The kernel.
     Kernel,
-    /// This process, and what the kernel hands over to it in one piece.
+    /// A process, and what the kernel hands over to it in one piece.
     Embedded(Offloads),
 }
 
 /// Which packets the kernel gives and takes in one piece, instead of by segments.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Offloads {
     /// None: this kernel's TAP devices know no offload.
     Nothing,
@@ -43,7 +45,7 @@ pub enum Offloads {
 }
 
 /// A peer, as the tunnel knows it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerState {
     /// Who it is.
     pub public_key: PublicKey,
@@ -60,7 +62,7 @@ pub struct PeerState {
 }
 
 /// Inner packets, and their bytes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Traffic {
     /// Packets. The kernel's device does not count them.
     pub packets: Option<u64>,
@@ -69,7 +71,7 @@ pub struct Traffic {
 }
 
 /// Packets dropped without being a peer's, by cause.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Drops {
     /// To an inner address that no peer has.
     pub no_peer: u64,
@@ -84,7 +86,7 @@ pub struct Drops {
 }
 
 /// Packets from and to one peer that were dropped, by cause.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerDrops {
     /// From an inner address that is not its own.
     pub wrong_source: u64,

@@ -1,6 +1,7 @@
-//! Claims about the tunnel of this process: two gateways, a link between them, and a VXLAN over it.
+//! Claims about the tunnel that a process holds: two gateways, a link between them, and a VXLAN over it.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Result, ensure};
 use tunnel::{Change, Error, Kernel, PeerDrops, Provider, Tunnel};
 
 use crate::scene::{
-    INTERFACE, PORT, Scene, block_on, bytes, echo, inner, is_inside, run, wait_for, wanted,
+    INTERFACE, PORT, PROGRAM, Scene, block_on, bytes, echo, inner, is_inside, run, wait_for, wanted,
 };
 
 #[test]
@@ -218,8 +219,9 @@ fn a_host_has_the_kernels_tunnel_or_its_own() -> Result<()> {
         return Ok(());
     }
     let _scene = Scene::new()?;
+    let data = tempfile::tempdir()?;
     let state = block_on(async {
-        let tunnel = tunnel::of_this_host().await;
+        let tunnel = tunnel::of_this_host(data.path(), Path::new(PROGRAM)).await;
         tunnel.converge(&wanted(1, 2, None)).await?;
         let state = tunnel.state().await?;
         tunnel.close().await?;

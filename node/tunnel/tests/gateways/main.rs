@@ -1,5 +1,6 @@
 //! Gateways that are real: two on this machine, and one whose kernel has `WireGuard`.
 
+mod detached;
 mod embedded;
 mod kernel;
 mod scene;

@@ -25,6 +25,8 @@ pub(crate) const INSIDE: &str = "inside";
 /// The interface of either gateway.
 pub(crate) const INTERFACE: &str = "rsv-tunnel";
 pub(crate) const PORT: u16 = 51820;
+/// The program of the tunnel's process.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_reservoir-tunnel");
 /// The namespace of the far gateway.
 pub(crate) const FAR: &str = "far";
 
