@@ -126,4 +126,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A fake was told to fail.
+    #[error("the fake was told to fail")]
+    Told,
 }
