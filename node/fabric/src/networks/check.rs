@@ -1,10 +1,10 @@
 //! What contradicts itself is refused before anything is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::names::{Identity, Key, Tap};
-use super::wanted::{At, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
+use super::wanted::{At, Exit, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
 use protocol::hull::Mac;
 
 /// The smallest packet that IPv6 goes through (RFC 8200, section 5).
@@ -100,6 +100,12 @@ pub enum Contradiction {
         /// The card.
         mac: Mac,
     },
+    /// A network's exit is where this host has no way to.
+    #[error("the exit of network {network} is where this host has no way to")]
+    NoExit {
+        /// The network.
+        network: Identity,
+    },
 }
 
 /// Refuses what contradicts itself.
@@ -118,6 +124,7 @@ pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
         prefixes(lan)?;
         groups(lan)?;
         members(lan, wanted, &mut taps)?;
+        exit(lan, wanted)?;
     }
     Ok(())
 }
@@ -198,18 +205,32 @@ fn members<'a>(
                 return Err(Contradiction::Twice { network, mac });
             }
             At::Here { .. } => true,
-            At::Host { underlay } => wanted
-                .underlay
-                .is_some_and(|own| own != *underlay && own.is_ipv4() == underlay.is_ipv4()),
-            At::Site { gateway, .. } => {
-                wanted.tunnel.as_ref().is_some_and(|tunnel| tunnel.address != *gateway)
-            }
+            At::Host { underlay } => reaches_host(wanted, *underlay),
+            At::Site { gateway, .. } => reaches_site(wanted, *gateway),
         };
         if !reached {
             return Err(Contradiction::NoWay { network, mac });
         }
     }
     Ok(())
+}
+
+fn exit(lan: &Lan, wanted: &Wanted) -> Result<(), Contradiction> {
+    let reached = match lan.exit {
+        None => true,
+        Some(Exit::Here) => wanted.outside.is_some(),
+        Some(Exit::Host { underlay }) => reaches_host(wanted, underlay),
+        Some(Exit::Site { gateway, .. }) => reaches_site(wanted, gateway),
+    };
+    if reached { Ok(()) } else { Err(Contradiction::NoExit { network: lan.identity }) }
+}
+
+fn reaches_host(wanted: &Wanted, other: IpAddr) -> bool {
+    wanted.underlay.is_some_and(|own| own != other && own.is_ipv4() == other.is_ipv4())
+}
+
+fn reaches_site(wanted: &Wanted, gateway: Ipv6Addr) -> bool {
+    wanted.tunnel.as_ref().is_some_and(|tunnel| tunnel.address != gateway)
 }
 
 /// Whether a card has an address of each kind that its network has, and none that is not for

@@ -1,7 +1,8 @@
 //! Networks on one host: as many as there are, each a network of its own.
 //!
 //! A network is a bridge that its guests' taps are plugged into, a namespace with what answers
-//! them, VXLAN devices to wherever else its members are, and filters. Two networks may use equal
+//! them, VXLAN devices to wherever else its members are, filters, and in one place an exit to the
+//! public network. Two networks may use equal
 //! addresses, so nothing of a network has an address on the host itself.
 //!
 //! Level-triggered: the user says what should be there, whole, again and again, and it is made so.
@@ -23,12 +24,12 @@ use async_trait::async_trait;
 pub use self::check::Contradiction;
 pub use self::fake::Fake;
 pub use self::linux::{Error, Linux};
-pub use self::names::{Identity, Tap, bridge};
+pub use self::names::{Identity, InterfaceName, MalformedInterfaceName, Tap, bridge};
 pub use self::plan::filters::Cause;
 pub use self::state::{Device, Drops, LanState, State};
 pub use self::wanted::{
-    At, BytesPerSecond, Group, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Tunnel, Vni,
-    Wanted,
+    At, BytesPerSecond, Exit, Group, GroupId, Lan, Member, Outside, Peer, Ports, Rule, Traffic,
+    Tunnel, Vni, Wanted,
 };
 use crate::Change;
 

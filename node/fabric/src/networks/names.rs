@@ -5,6 +5,7 @@
 //! that got the same 48 bits are refused before anything is touched.
 
 use std::fmt;
+use std::str::FromStr;
 
 use protocol::hull::Mac;
 use protocol::ids::{MachineName, NetworkId, SiteId};
@@ -37,6 +38,12 @@ pub(super) enum Kind {
     Services,
     /// The services' network namespace.
     Namespace,
+    /// The end of the exit's pair that is plugged into the bridge.
+    Exit,
+    /// The end of the exit's other pair that stays on the host.
+    Door,
+    /// The exit's network namespace.
+    ExitNamespace,
 }
 
 impl Kind {
@@ -47,6 +54,9 @@ impl Kind {
             Self::Tunnel => "rsy",
             Self::Services => "rsv",
             Self::Namespace => "rsn",
+            Self::Exit => "rse",
+            Self::Door => "rso",
+            Self::ExitNamespace => "rsm",
         }
     }
 }
@@ -91,6 +101,18 @@ impl Key {
     pub(super) const fn bridge(self) -> [u8; 6] {
         let Self([a, b, c, d, e, _]) = self;
         [0x5a, a, b, c, d, e]
+    }
+
+    /// The MAC address of the network's exit, which routes to the public network.
+    pub(super) const fn exit(self) -> [u8; 6] {
+        let Self([a, b, c, d, e, _]) = self;
+        [0x5e, a, b, c, d, e]
+    }
+
+    /// The MAC addresses of the pair from the exit to the host: the host's end, and the exit's.
+    pub(super) const fn door(self) -> [[u8; 6]; 2] {
+        let Self([a, b, c, d, e, _]) = self;
+        [[0x62, a, b, c, d, e], [0x66, a, b, c, d, e]]
     }
 
     /// Sixteen bits, the first candidate for the network's zone of connections.
@@ -141,6 +163,47 @@ impl fmt::Display for Tap {
 #[must_use]
 pub fn bridge(identity: Identity) -> String {
     Key::of(identity).name(Kind::Bridge)
+}
+
+/// The name of an interface that is not ours, as the kernel allows it and the filters can say it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is not the name of an interface.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("'{0}' is not an interface's name: write 1 to 15 letters, digits, hyphens, dots and '_'")]
+pub struct MalformedInterfaceName(String);
+
+impl FromStr for InterfaceName {
+    type Err = MalformedInterfaceName;
+
+    fn from_str(text: &str) -> Result<Self, MalformedInterfaceName> {
+        // The kernel's limit is IFNAMSIZ without the closing zero. It allows more than these
+        // letters; a name reaches paths and filters, where some of those mean something.
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_name = (1..=15).contains(&text.len())
+            && text.bytes().all(known)
+            && !text.starts_with(['-', '.']);
+        if is_name {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedInterfaceName(text.to_owned()))
+        }
+    }
 }
 
 /// The link-local address that a card gives itself (RFC 4291, appendix A): the only one that it

@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::check::{Contradiction, check};
 use super::names::{Key, Kind, Tap, mac_text};
-use super::plan::{Entry, Overlay, Plan, Segment, Services};
+use super::plan::filters::Table;
+use super::plan::{Entry, Exit, Overlay, Plan, Router, Segment, Services};
 use super::{
-    At, Fake, Group, GroupId, Identity, Lan, Member, Networks as _, Peer, Ports, Rule, Traffic,
-    Tunnel, Vni, Wanted,
+    At, Fake, Group, GroupId, Identity, InterfaceName, Lan, Member, Networks as _, Outside, Peer,
+    Ports, Rule, Traffic, Tunnel, Vni, Wanted,
 };
 use crate::{Change, HostName};
 
@@ -56,6 +57,7 @@ fn lan(number: u8, members: Vec<Member>) -> Lan {
         members,
         groups: vec![Group { id: GroupId(1), ingress: vec![], egress: vec![] }],
         speed: None,
+        exit: None,
     }
 }
 
@@ -83,6 +85,7 @@ fn everywhere() -> Wanted {
             device: "wg0".parse().unwrap(),
             address: "fd99::1".parse().unwrap(),
         }),
+        outside: None,
     }
 }
 
@@ -90,25 +93,44 @@ fn said(plan: &Plan) -> String {
     let mut text = String::new();
     for segment in &plan.lans {
         text.push_str(&said_of(segment));
+        if let Some(exit) = &segment.exit {
+            text.push_str(&said_of_exit(exit));
+        }
         if let Some(services) = &segment.services {
             let directory = std::path::Path::new("/run/reservoir");
             let _infallible = writeln!(text, "{}", services.configuration(directory, 7));
         }
     }
-    for table in [&plan.filters.bridge, &plan.filters.inet] {
-        for object in table.objects() {
-            let line = match &object {
-                NfListObject::Rule(rule) => {
-                    let steps: Vec<String> =
-                        rule.expr.iter().map(|it| serde_json::to_string(it).unwrap()).collect();
-                    format!("{}: {}", rule.chain, steps.join(" "))
-                }
-                other => serde_json::to_string(other).unwrap(),
-            };
-            let _infallible = writeln!(text, "{line}");
+    text + &said_of_table(&plan.filters.bridge) + &said_of_table(&plan.filters.inet)
+}
+
+fn said_of_table(table: &Table) -> String {
+    let line = |object: NfListObject<'_>| match &object {
+        NfListObject::Rule(rule) => {
+            let steps: Vec<String> =
+                rule.expr.iter().map(|it| serde_json::to_string(it).unwrap()).collect();
+            format!("{}: {}\n", rule.chain, steps.join(" "))
         }
+        other => serde_json::to_string(other).unwrap() + "\n",
+    };
+    table.objects().map(line).collect()
+}
+
+fn said_of_exit(exit: &Exit) -> String {
+    let mut text =
+        format!("exit in {} behind {} as {}\n", exit.namespace, exit.port, mac_text(exit.mac));
+    for net in &exit.nets {
+        let _infallible = writeln!(text, "  is next to {net}");
     }
-    text
+    for (address, mac) in &exit.neighbours {
+        let _infallible = writeln!(text, "  knows {address} as {}", mac_text(*mac));
+    }
+    let [host, own] = exit.doors.map(mac_text);
+    let _infallible = writeln!(text, "  leads to {} as {host} and is {own} there", exit.door);
+    for address in &exit.behind {
+        let _infallible = writeln!(text, "  has {address} behind it");
+    }
+    text + &said_of_table(&exit.translation)
 }
 
 fn said_of(segment: &Segment) -> String {
@@ -141,15 +163,47 @@ fn said_of(segment: &Segment) -> String {
 
 #[test]
 fn the_plan_says_everything() {
-    let plan = Plan::of(&everywhere());
-    assert_eq!(plan, Plan::of(&everywhere()));
+    let plan = Plan::of(&everywhere(), Router::default());
+    assert_eq!(plan, Plan::of(&everywhere(), Router::default()));
     expect_file!["plan/plan.txt"].assert_eq(&said(&plan));
+}
+
+#[test]
+fn the_plan_says_what_goes_out_and_comes_in() {
+    let mut wanted = everywhere();
+    wanted.lans[0].exit = Some(super::Exit::Here);
+    wanted.outside = Some(Outside {
+        interface: "eth0".parse().unwrap(),
+        closed: vec!["192.0.2.0/24".parse().unwrap(), "::/0".parse().unwrap()],
+    });
+    assert_eq!(check(&wanted), Ok(()));
+    let plan = Plan::of(&wanted, Router::default());
+    expect_file!["plan/exit.txt"].assert_eq(&said(&plan));
+}
+
+#[test]
+fn an_interface_has_a_name_that_means_nothing_else() {
+    for name in ["eth0", "enP2p1s0f0np0", "eth0.100", "br_lan-1"] {
+        assert!(name.parse::<InterfaceName>().is_ok(), "{name}");
+    }
+    for name in ["", ".", "..", "-a", "eth*", "a/b", "a b", "abcdefghijklmnop", "é"] {
+        assert!(name.parse::<InterfaceName>().is_err(), "{name}");
+    }
 }
 
 #[test]
 fn names_fit_the_kernel_and_are_known_again() {
     let key = Key::of(lan(1, vec![]).identity);
-    for kind in [Kind::Bridge, Kind::Underlay, Kind::Tunnel, Kind::Services, Kind::Namespace] {
+    for kind in [
+        Kind::Bridge,
+        Kind::Underlay,
+        Kind::Tunnel,
+        Kind::Services,
+        Kind::Namespace,
+        Kind::Exit,
+        Kind::Door,
+        Kind::ExitNamespace,
+    ] {
         let name = key.name(kind);
         assert!(name.len() <= 15, "{name}");
         assert_eq!(Key::of_name(kind, &name), Some(key));
@@ -179,7 +233,7 @@ fn every_network_has_a_zone_of_its_own_that_stays() {
 /// What makes a table contradict itself, and whether it is refused for that.
 type Contradicting = (fn(&mut Wanted), fn(&Contradiction) -> bool);
 
-const CONTRADICTIONS: [Contradicting; 17] = [
+const CONTRADICTIONS: [Contradicting; 19] = [
     (|it| it.lans.push(it.lans[0].clone()), |it| matches!(it, Contradiction::Networks { .. })),
     (
         |it| {
@@ -240,6 +294,17 @@ const CONTRADICTIONS: [Contradicting; 17] = [
     ),
     (|it| it.underlay = None, |it| matches!(it, Contradiction::NoWay { .. })),
     (|it| it.tunnel = None, |it| matches!(it, Contradiction::NoWay { .. })),
+    (
+        |it| it.lans[0].exit = Some(super::Exit::Here),
+        |it| matches!(it, Contradiction::NoExit { .. }),
+    ),
+    (
+        |it| {
+            let underlay = it.underlay.unwrap();
+            it.lans[0].exit = Some(super::Exit::Host { underlay });
+        },
+        |it| matches!(it, Contradiction::NoExit { .. }),
+    ),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use protocol::hull::Mac;
 
-use super::names::{Identity, Tap};
+use super::names::{Identity, InterfaceName, Tap};
 use crate::name::{BridgeName, HostName};
 
 /// All networks of one host. With hosts or sites besides this one, UDP ports 8472 and 4789 of
@@ -19,6 +19,22 @@ pub struct Wanted {
     pub underlay: Option<IpAddr>,
     /// The way to other sites; none if this host is no gateway.
     pub tunnel: Option<Tunnel>,
+    /// The public network as this host has it; none if nothing of a network goes there from here.
+    pub outside: Option<Outside>,
+}
+
+/// The public network as one host has it.
+///
+/// The host forwards what comes in through this interface to its networks and, unless it was
+/// a router before, to nothing else. IPv6 goes out if the kernel forwards it for single interfaces
+/// (`force_forwarding`, Linux 6.17) or for all of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outside {
+    /// The only interface through which a network reaches it.
+    pub interface: InterfaceName,
+    /// What is closed to machines besides private and special addresses: the site's own hosts,
+    /// which believe this one.
+    pub closed: Vec<IpNet>,
 }
 
 /// The device that carries packets to other sites, encrypted, and knows which site sent one.
@@ -70,6 +86,28 @@ pub struct Lan {
     pub groups: Vec<Group>,
     /// What the cards on this host may send into it, all together.
     pub speed: Option<BytesPerSecond>,
+    /// Where its way to the public network is; none if it has none.
+    pub exit: Option<Exit>,
+}
+
+/// Where a network meets the public network, as this host sees it: in one place only, so that
+/// connections outlive a machine's move.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// On this host.
+    Here,
+    /// On another host of the site, or behind it.
+    Host {
+        /// That host's address.
+        underlay: IpAddr,
+    },
+    /// At another site, behind its gateway.
+    Site {
+        /// The gateway's address inside the tunnel.
+        gateway: Ipv6Addr,
+        /// The network's number there.
+        vni: Vni,
+    },
 }
 
 impl Lan {

@@ -3,4 +3,5 @@
 mod guests;
 mod many_hosts;
 mod one_host;
+mod outside;
 mod scene;

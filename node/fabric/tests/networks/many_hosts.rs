@@ -78,7 +78,8 @@ impl World {
             let mut network = lan(1, members);
             network.vni = Vni::new(number.into()).context("a number")?;
             let underlay = underlay.map(str::parse).transpose()?;
-            let wanted = Wanted { lans: vec![network.clone()], underlay, tunnel };
+            let lans = vec![network.clone()];
+            let wanted = Wanted { lans, underlay, tunnel, ..Wanted::default() };
             host.converge(&wanted)?;
             made.push((network, wanted));
         }

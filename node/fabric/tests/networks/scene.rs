@@ -288,11 +288,12 @@ pub(crate) fn lan(number: u8, members: Vec<Member>) -> Lan {
         members,
         groups: vec![Group { id: GroupId(1), ingress: vec![], egress: vec![] }],
         speed: None,
+        exit: None,
     }
 }
 
 pub(crate) fn wanted(lans: &[&Lan]) -> Wanted {
-    Wanted { lans: lans.iter().map(|lan| (*lan).clone()).collect(), underlay: None, tunnel: None }
+    Wanted { lans: lans.iter().map(|lan| (*lan).clone()).collect(), ..Wanted::default() }
 }
 
 /// A guest: a network namespace with one card.

@@ -52,7 +52,8 @@ pub(super) async fn converge(
             change = change.and(placed);
         }
     }
-    Ok(change.and(neighbours(kernel, present, plan, bridge).await?))
+    let known = neighbours(kernel, present, &plan.neighbours, bridge, &plan.bridge).await?;
+    Ok(change.and(known))
 }
 
 /// Which port leads to which card. A tap that is not there yet gets its entry once it is.
@@ -183,17 +184,18 @@ fn mac(message: &NeighbourMessage) -> Option<[u8; 6]> {
     })
 }
 
-/// Who has which address.
-async fn neighbours(
+/// Who has which address on an interface.
+pub(super) async fn neighbours(
     kernel: &Kernel,
     present: &Present,
-    plan: &Segment,
-    bridge: u32,
+    wanted: &BTreeMap<IpAddr, [u8; 6]>,
+    index: u32,
+    whose: &str,
 ) -> Result<Change, Error> {
     let ours = present
         .neighbours
         .iter()
-        .filter(|it| it.header.ifindex == bridge && it.header.state == NeighbourState::Permanent);
+        .filter(|it| it.header.ifindex == index && it.header.state == NeighbourState::Permanent);
     let known = |it: &NeighbourMessage| {
         let address = it.attributes.iter().find_map(|attribute| match attribute {
             NeighbourAttribute::Destination(address) => ip(address),
@@ -203,17 +205,17 @@ async fn neighbours(
     };
     let found: BTreeMap<IpAddr, [u8; 6]> = ours.filter_map(known).collect();
     let mut change = Change::Nothing;
-    for address in found.keys().filter(|address| !plan.neighbours.contains_key(address)) {
-        let mut request = kernel.handle.neighbours().add(bridge, *address);
+    for address in found.keys().filter(|address| !wanted.contains_key(address)) {
+        let mut request = kernel.handle.neighbours().add(index, *address);
         let message = RouteNetlinkMessage::DelNeighbour(request.message_mut().clone());
-        kernel.tell(message, 0, "remove a neighbour of", &plan.bridge).await?;
+        kernel.tell(message, 0, "remove a neighbour of", whose).await?;
         change = Change::Made;
     }
-    for (address, mac) in &plan.neighbours {
+    for (address, mac) in wanted {
         if found.get(address) != Some(mac) {
-            let request = kernel.handle.neighbours().add(bridge, *address);
+            let request = kernel.handle.neighbours().add(index, *address);
             let request = request.link_layer_address(mac).replace();
-            patient("add a neighbour to", &plan.bridge, request.execute()).await?;
+            patient("add a neighbour to", whose, request.execute()).await?;
             change = Change::Made;
         }
     }

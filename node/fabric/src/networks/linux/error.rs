@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use nftables::helper::NftablesError;
 
 use super::super::check::Contradiction;
+use super::super::names::InterfaceName;
 
 /// A host's networks could not be made as wanted, or looked at.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,18 @@ pub enum Error {
     /// The device that leads to other sites is not there.
     #[error("there is no interface {0}, which leads to other sites")]
     NoTunnel(String),
+    /// The interface that leads to the public network is not there.
+    #[error("there is no interface {0}, which leads to the public network")]
+    NoOutside(InterfaceName),
+    /// The kernel did not take a setting.
+    #[error("cannot set {}", .path.display())]
+    Setting {
+        /// Its file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// A network namespace could not be made, entered or removed.
     #[error("cannot {step} network namespace {}", .path.display())]
     Namespace {

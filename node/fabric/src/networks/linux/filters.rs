@@ -7,6 +7,7 @@
 //! call puts the plan in place once more, which takes no connection and no count away.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use nftables::batch::Batch;
 use nftables::helper::{self, NftablesError};
@@ -132,6 +133,23 @@ fn apply(plan: &Filters, told: &[Option<Value>]) -> Result<(), Error> {
         }
     }
     helper::apply_ruleset(&batch.to_nftables()).map_err(|error| Error::filters("set", &error))
+}
+
+/// Puts one table in place of whatever has its name, in the namespace of this thread.
+pub(super) fn replace(table: &Table) -> io::Result<()> {
+    let mut batch = Batch::new();
+    let named = || {
+        NfListObject::Table(Named { family: table.family, name: TABLE.into(), ..Named::default() })
+    };
+    // Only what is there can be deleted.
+    batch.add(named());
+    batch.delete(named());
+    batch.add(named());
+    for object in table.objects() {
+        batch.add(object);
+    }
+    let applied = helper::apply_ruleset(&batch.to_nftables());
+    applied.map_err(|error| io::Error::other(Error::filters("set", &error)))
 }
 
 /// Chains and counters that are there and not planned.

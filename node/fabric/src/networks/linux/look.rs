@@ -10,7 +10,7 @@ use super::kernel::{Kernel, Links, mtu};
 use crate::networks::names::{Key, Kind};
 use crate::networks::plan::filters::Cause;
 use crate::networks::state::{Device, Drops, LanState, State};
-use crate::networks::wanted::{At, Lan, Wanted};
+use crate::networks::wanted::{At, Exit, Lan, Wanted};
 
 /// What VXLAN puts around a frame: IPv6, UDP, its own header, and the frame's (40, 8, 8, 14).
 const AROUND: u32 = 70;
@@ -36,7 +36,8 @@ fn of_lan(
     drops: &mut BTreeMap<Option<Key>, Vec<Drops>>,
 ) -> LanState {
     let key = Key::of(lan.identity);
-    let kinds = [Kind::Bridge, Kind::Services, Kind::Underlay, Kind::Tunnel];
+    let kinds =
+        [Kind::Bridge, Kind::Services, Kind::Underlay, Kind::Tunnel, Kind::Exit, Kind::Door];
     let names = kinds.into_iter().map(|kind| key.name(kind));
     let taps = lan.members.iter().filter_map(|member| match &member.at {
         At::Here { tap, .. } => Some(tap.to_string()),
@@ -46,7 +47,8 @@ fn of_lan(
         let link = links.get(&name)?;
         Some(device(name, link))
     });
-    let leaves = lan.members.iter().any(|member| matches!(member.at, At::Site { .. }));
+    let leaves = lan.members.iter().any(|member| matches!(member.at, At::Site { .. }))
+        || matches!(lan.exit, Some(Exit::Site { .. }));
     LanState {
         identity: lan.identity,
         members: lan.members.len(),

@@ -3,11 +3,14 @@
 
 mod entries;
 mod error;
+mod exit;
 mod filters;
 mod kernel;
 mod look;
 mod namespace;
+mod pair;
 mod remove;
+mod routes;
 mod segment;
 mod services;
 mod shape;
@@ -27,6 +30,7 @@ use self::kernel::{Kernel, Links};
 use self::namespace::Namespace;
 use super::check::check;
 use super::names::{Identity, Key, Kind};
+use super::plan::filters::Table;
 use super::plan::{Plan, Segment};
 use super::state::State;
 use super::{Networks, Wanted};
@@ -51,6 +55,7 @@ pub struct Linux {
 struct Inner {
     servers: BTreeMap<Key, Option<Process>>,
     filters: Option<filters::Known>,
+    translations: BTreeMap<Key, Option<Table>>,
 }
 
 impl Linux {
@@ -103,6 +108,14 @@ impl Linux {
             change = change.and(made).and(joined).and(served.await?);
         }
         let mut fault = None;
+        if let Some(exit) = &plan.exit {
+            let namespace = self.namespaces.join(&exit.namespace);
+            let known = inner.translations.entry(plan.key).or_default();
+            match exit::converge(kernel, links, plan.mtu, exit, &namespace, known).await {
+                Ok(made) => change = change.and(made),
+                Err(error) => fault = Some(error),
+            }
+        }
         for overlay in [&plan.underlay, &plan.tunnel].into_iter().flatten() {
             match segment::overlay(kernel, links, overlay, plan.mtu).await {
                 Ok(made) => change = change.and(made),
@@ -142,7 +155,7 @@ impl Networks for Linux {
         if !wanted.lans.is_empty() && !Path::new(SHOWN).exists() {
             return Err(Error::Unfiltered);
         }
-        let plan = Plan::of(wanted);
+        let plan = Plan::of(wanted, exit::router());
         let mut inner = self.inner.lock().await;
         let kernel = Kernel::here()?;
         // The filters know their interfaces by name, so they stand before the first one does.
@@ -160,6 +173,13 @@ impl Networks for Linux {
                 }
             }
         }
+        let exits: Vec<_> = plan.lans.iter().filter_map(|lan| lan.exit.as_ref()).collect();
+        match exit::host(&kernel, wanted, &exits).await {
+            Ok(made) => change = change.and(made),
+            Err(error) => {
+                fault.get_or_insert(error);
+            }
+        }
         let (directory, namespaces) = (&self.directory, &self.namespaces);
         let removed = remove::unwanted(&kernel, &plan, directory, namespaces, &mut inner).await?;
         match fault {
@@ -170,7 +190,7 @@ impl Networks for Linux {
 
     async fn close(&self) -> Result<(), Error> {
         let mut inner = self.inner.lock().await;
-        for key in remove::keys_in(&self.namespaces)? {
+        for key in remove::keys_in(Kind::Namespace, &self.namespaces)? {
             if let Some(namespace) = Namespace::find(&self.namespace(key)) {
                 let directory = self.directory.join(key.name(Kind::Namespace));
                 dnsmasq::end_in(&directory, namespace.identity()?).await?;

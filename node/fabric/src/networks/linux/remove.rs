@@ -26,6 +26,12 @@ pub(super) async fn unwanted(
     let served = plan.lans.iter().filter(|lan| lan.services.is_some()).map(|lan| lan.key);
     let served: BTreeSet<Key> = served.collect();
     let mut change = services(&served, directory, namespaces, inner).await?;
+    let out = plan.lans.iter().filter(|lan| lan.exit.is_some()).map(|lan| lan.key).collect();
+    for key in keys_in(Kind::ExitNamespace, namespaces)?.difference(&out) {
+        inner.translations.remove(key);
+        Namespace::remove(&namespaces.join(key.name(Kind::ExitNamespace)))?;
+        change = Change::Made;
+    }
     let planned: BTreeSet<String> = plan
         .lans
         .iter()
@@ -33,7 +39,8 @@ pub(super) async fn unwanted(
             let overlays = [&lan.underlay, &lan.tunnel].into_iter().flatten();
             let overlays = overlays.map(|overlay| overlay.name.clone());
             let port = lan.services.iter().map(|services| services.port.clone());
-            overlays.chain(port).chain([lan.bridge.clone()])
+            let exit = lan.exit.iter().flat_map(|exit| [exit.port.clone(), exit.door.clone()]);
+            overlays.chain(port).chain(exit).chain([lan.bridge.clone()])
         })
         .collect();
     let links = kernel.links().await?;
@@ -41,6 +48,8 @@ pub(super) async fn unwanted(
         (Kind::Underlay, InfoKind::Vxlan),
         (Kind::Tunnel, InfoKind::Vxlan),
         (Kind::Services, InfoKind::Veth),
+        (Kind::Exit, InfoKind::Veth),
+        (Kind::Door, InfoKind::Veth),
         (Kind::Bridge, InfoKind::Bridge),
     ];
     for (kind, form) in kinds {
@@ -68,8 +77,9 @@ async fn services(
 ) -> Result<Change, Error> {
     let mut change = Change::Nothing;
     // After a restart of the host there are files without namespaces.
-    let present: BTreeSet<Key> =
-        keys_in(namespaces)?.union(&keys_in(directory)?).copied().collect();
+    let (places, files) =
+        (keys_in(Kind::Namespace, namespaces)?, keys_in(Kind::Namespace, directory)?);
+    let present: BTreeSet<Key> = places.union(&files).copied().collect();
     for key in present.difference(served) {
         let name = key.name(Kind::Namespace);
         let (path, own) = (namespaces.join(&name), directory.join(&name));
@@ -89,8 +99,8 @@ async fn services(
     Ok(change)
 }
 
-/// The networks that have something in a directory.
-pub(super) fn keys_in(directory: &Path) -> Result<BTreeSet<Key>, Error> {
+/// The networks that have something of a kind in a directory.
+pub(super) fn keys_in(kind: Kind, directory: &Path) -> Result<BTreeSet<Key>, Error> {
     let refused = |source| crate::Error::File { step: "list", path: directory.into(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -100,7 +110,7 @@ pub(super) fn keys_in(directory: &Path) -> Result<BTreeSet<Key>, Error> {
     let mut keys = BTreeSet::new();
     for entry in entries {
         let name = entry.map_err(refused)?.file_name();
-        keys.extend(name.to_str().and_then(|name| Key::of_name(Kind::Namespace, name)));
+        keys.extend(name.to_str().and_then(|name| Key::of_name(kind, name)));
     }
     Ok(keys)
 }

@@ -136,7 +136,8 @@ pub(super) async fn ports(
     let overlays = [&plan.underlay, &plan.tunnel].into_iter().flatten();
     let away = overlays.map(|overlay| (overlay.name.as_str(), true));
     let services = plan.services.iter().map(|services| (services.port.as_str(), false));
-    for (name, leads_away) in away.chain(services) {
+    let exit = plan.exit.iter().map(|exit| (exit.port.as_str(), false));
+    for (name, leads_away) in away.chain(services).chain(exit) {
         let Some(link) = links.get(name) else { continue };
         change = change.and(port(kernel, link, name, bridge, leads_away).await?);
         if kernel.raise(link, name).await? {

@@ -3,6 +3,7 @@
 //! The plan says everything and does nothing: devices, forwarding entries, neighbours, files of
 //! the services, filters. What applies it decides nothing.
 
+pub(super) mod exit;
 pub(super) mod filters;
 mod overlay;
 pub(super) mod services;
@@ -10,11 +11,12 @@ pub(super) mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub(super) use self::exit::Exit;
 use self::filters::Filters;
 pub(super) use self::overlay::{Entry, Overlay};
 pub(super) use self::services::Services;
 use super::names::{Key, Kind, Tap, link_local, mac_bytes};
-use super::wanted::{At, BytesPerSecond, Lan, Member, Wanted};
+use super::wanted::{self, At, BytesPerSecond, Lan, Member, Wanted};
 
 /// Everything that should be on this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,6 +37,8 @@ pub(super) struct Segment {
     pub(super) tunnel: Option<Overlay>,
     /// What answers the guests, if any is here.
     pub(super) services: Option<Services>,
+    /// The way to the public network, if it is on this host.
+    pub(super) exit: Option<Exit>,
     /// Which port leads to which card.
     pub(super) ports: BTreeMap<[u8; 6], String>,
     /// Who has which address: the bridge answers for those who are elsewhere.
@@ -44,14 +48,21 @@ pub(super) struct Segment {
 }
 
 impl Plan {
-    pub(super) fn of(wanted: &Wanted) -> Self {
+    pub(super) fn of(wanted: &Wanted, router: Router) -> Self {
         let zones = zones(wanted);
-        let lans = wanted.lans.iter().map(|lan| segment(lan, wanted)).collect();
-        Self { lans, filters: Filters::of(wanted, &zones) }
+        let lans = wanted.lans.iter().map(|lan| segment(lan, wanted, &zones)).collect();
+        Self { lans, filters: Filters::of(wanted, &zones, router) }
     }
 }
 
-fn segment(lan: &Lan, wanted: &Wanted) -> Segment {
+/// Whether the host forwarded packets of others before, in each version of IP: then it goes on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Router {
+    pub(super) v4: bool,
+    pub(super) v6: bool,
+}
+
+fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
     let key = Key::of(lan.identity);
     let mut ports = BTreeMap::new();
     let mut neighbours = BTreeMap::new();
@@ -77,6 +88,14 @@ fn segment(lan: &Lan, wanted: &Wanted) -> Segment {
         let own = own.chain(lan.gateway_v6().map(IpAddr::from));
         neighbours.extend(own.map(|address| (address, mac)));
     }
+    let exit = Exit::of(lan, key, zones[&key]);
+    match lan.exit {
+        Some(wanted::Exit::Here) => Some(Kind::Exit),
+        Some(wanted::Exit::Host { .. }) => Some(Kind::Underlay),
+        Some(wanted::Exit::Site { .. }) => Some(Kind::Tunnel),
+        None => None,
+    }
+    .and_then(|kind| ports.insert(key.exit(), key.name(kind)));
     Segment {
         key,
         bridge: key.name(Kind::Bridge),
@@ -84,6 +103,7 @@ fn segment(lan: &Lan, wanted: &Wanted) -> Segment {
         underlay: Overlay::among_hosts(lan, wanted, key),
         tunnel: Overlay::among_sites(lan, wanted, key),
         services,
+        exit,
         ports,
         neighbours,
         taps,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::names::{Key, Kind, mac_bytes};
-use super::super::wanted::{At, Lan, Vni, Wanted};
+use super::super::wanted::{At, Exit, Lan, Vni, Wanted};
 
 /// The UDP port among the hosts of a site: the one that Linux took before there was a standard.
 pub(in super::super) const UNDERLAY_PORT: u16 = 8472;
@@ -44,10 +44,13 @@ pub(in super::super) struct Entry {
 impl Overlay {
     /// The device among the hosts of the site; none if no other host has to do with the network.
     pub(super) fn among_hosts(lan: &Lan, wanted: &Wanted, key: Key) -> Option<Self> {
-        let entries = entries(lan, |at| match at {
+        let mut entries = entries(lan, |at| match at {
             At::Host { underlay } => Some((*underlay, lan.vni)),
             At::Here { .. } | At::Site { .. } => None,
         });
+        if let Some(Exit::Host { underlay: to }) = lan.exit {
+            entries.insert(Entry { mac: key.exit(), to, vni: lan.vni });
+        }
         let local = wanted.underlay.filter(|_| !entries.is_empty())?;
         let name = key.name(Kind::Underlay);
         Some(Self { name, vni: lan.vni, port: UNDERLAY_PORT, local, device: None, entries })
@@ -55,10 +58,13 @@ impl Overlay {
 
     /// The device among sites; none if no other site is reached from here.
     pub(super) fn among_sites(lan: &Lan, wanted: &Wanted, key: Key) -> Option<Self> {
-        let entries = entries(lan, |at| match at {
+        let mut entries = entries(lan, |at| match at {
             At::Site { gateway, vni } => Some((IpAddr::V6(*gateway), *vni)),
             At::Here { .. } | At::Host { .. } => None,
         });
+        if let Some(Exit::Site { gateway, vni }) = lan.exit {
+            entries.insert(Entry { mac: key.exit(), to: IpAddr::V6(gateway), vni });
+        }
         let tunnel = wanted.tunnel.as_ref().filter(|_| !entries.is_empty())?;
         Some(Self {
             name: key.name(Kind::Tunnel),

@@ -47,6 +47,10 @@ causes! {
     Group, "group";
     /// No part of any connection.
     NoConnection, "no-connection";
+    /// A guest spoke to the host, or by the exit to where only the site and its hosts are.
+    ClosedDestination, "closed-destination";
+    /// From the public network to nobody who asked.
+    Unasked, "unasked";
     /// VXLAN that did not come through the device it belongs to.
     WrongDevice, "wrong-device";
     /// VXLAN from a host or gateway that has nothing to do with this host.

@@ -19,7 +19,7 @@ use super::super::addresses;
 use super::super::services::{METADATA_V4, METADATA_V6};
 use super::words::{
     Family, Step, Word, about, accept, any, by_family, dispatch, field, goto, in_state, is, jump,
-    number, one_of, original, prefix, range, text, zone,
+    lies_in, number, one_of, original, range, text, zone,
 };
 use super::{Cause, Table};
 
@@ -182,14 +182,11 @@ fn of_group(lan: &Lan, id: u32) -> impl Iterator<Item = (Family, Vec<Word>)> {
 }
 
 fn within(net: IpNet, way: Way) -> Step {
-    let (family, name) = match net {
-        IpNet::V4(_) => (Family::V4, "ipv4"),
-        IpNet::V6(_) => (Family::V6, "ipv6"),
+    let family = match net {
+        IpNet::V4(_) => Family::V4,
+        IpNet::V6(_) => Family::V6,
     };
-    if net.prefix_len() == 0 {
-        return is(about(MetaKey::Nfproto), text(name));
-    }
-    is(way.peer(family), prefix(net))
+    lies_in(way.peer(family), net)
 }
 
 fn traffic(traffic: Traffic) -> Vec<Step> {

@@ -7,6 +7,8 @@
 //! | bridge, input | nothing of a network reaches the host itself | [`ports`] |
 //! | inet, input | who may speak to us in VXLAN, about which network, as which card | [`overlay`] |
 //! | inet, forward | who may begin what with whom | [`groups`] |
+//! | inet, forward and postrouting | what goes out to the public network and comes in | [`exits`] |
+//! | inet, in an exit's namespace | whose addresses become which | [`translation`] |
 //!
 //! The bridge family has no connections here, so frames of a network's bridge go through family
 //! inet as well (the bridge is told so), under a zone of their own: equal addresses and ports of
@@ -16,9 +18,12 @@
 //! and stays.
 
 mod cause;
+mod exits;
 mod groups;
 mod overlay;
 mod ports;
+pub(super) mod translation;
+mod ways;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +35,7 @@ pub use self::cause::Cause;
 use self::words::{Step, count, drop};
 use super::super::names::Key;
 use super::super::wanted::Wanted;
+use super::Router;
 
 /// The name of both tables. Whatever stands in other tables is not ours.
 pub(in super::super) const TABLE: &str = "reservoir";
@@ -42,10 +48,11 @@ pub(in super::super) struct Filters {
 }
 
 impl Filters {
-    pub(super) fn of(wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Self {
+    pub(super) fn of(wanted: &Wanted, zones: &BTreeMap<Key, u16>, router: Router) -> Self {
         let mut bridge = Table::new(NfFamily::Bridge);
         ports::filter(wanted, &mut bridge);
         let mut inet = Table::new(NfFamily::INet);
+        exits::filter(wanted, zones, router, &mut inet);
         overlay::filter(wanted, &mut inet);
         groups::filter(wanted, zones, &mut inet);
         Self { bridge, inet }
@@ -57,8 +64,16 @@ impl Filters {
 pub(in super::super) struct Table {
     pub(in super::super) family: NfFamily,
     pub(in super::super) counters: BTreeSet<String>,
-    pub(in super::super) chains: BTreeMap<String, Option<(NfHook, i32)>>,
+    pub(in super::super) chains: BTreeMap<String, Option<Hook>>,
     rules: Vec<(String, Vec<Step>)>,
+}
+
+/// Where the kernel calls a chain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in super::super) struct Hook {
+    kind: NfChainType,
+    hook: NfHook,
+    priority: i32,
 }
 
 impl Table {
@@ -68,7 +83,14 @@ impl Table {
 
     /// Begins a chain that the kernel calls.
     fn hook(&mut self, name: &str, hook: NfHook, priority: i32) {
-        self.chains.insert(name.to_owned(), Some((hook, priority)));
+        let hook = Hook { kind: NfChainType::Filter, hook, priority };
+        self.chains.insert(name.to_owned(), Some(hook));
+    }
+
+    /// Begins a chain that the kernel asks once for each connection, how to translate it.
+    fn translation(&mut self, name: &str, hook: NfHook, priority: i32) {
+        let hook = Hook { kind: NfChainType::NAT, hook, priority };
+        self.chains.insert(name.to_owned(), Some(hook));
     }
 
     /// Adds a rule to a chain, which is made if it is not there yet.
@@ -102,9 +124,9 @@ impl Table {
             let chain = Chain { family, table: TABLE.into(), ..Chain::default() };
             NfListObject::Chain(Chain {
                 name: name.clone().into(),
-                _type: hook.map(|_| NfChainType::Filter),
-                hook: hook.map(|(hook, _)| hook),
-                prio: hook.map(|(_, priority)| priority),
+                _type: hook.map(|it| it.kind),
+                hook: hook.map(|it| it.hook),
+                prio: hook.map(|it| it.priority),
                 policy: hook.map(|_| NfChainPolicy::Accept),
                 ..chain
             })

@@ -12,7 +12,7 @@ use nftables::expr::{MetaKey, PayloadBase};
 use nftables::types::NfHook;
 
 use super::super::super::names::{Key, mac_bytes};
-use super::super::super::wanted::{At, Tunnel, Wanted};
+use super::super::super::wanted::{At, Exit, Tunnel, Wanted};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
 use super::words::{
     Word, about, accept, any, bits, dispatch, field, goto, is, is_not, number, text,
@@ -50,14 +50,20 @@ fn among_sites(wanted: &Wanted, tunnel: &Tunnel, table: &mut Table) {
     table.refuse("tunnel", [elsewhere], None, Cause::WrongDevice);
     let mut peers: BTreeMap<Ipv6Addr, BTreeMap<(u32, Key), Vec<Word>>> = BTreeMap::new();
     for lan in &wanted.lans {
-        for member in &lan.members {
-            if let At::Site { gateway, .. } = member.at {
-                let numbers = peers.entry(gateway).or_default();
-                let macs = numbers.entry((lan.vni.get(), Key::of(lan.identity))).or_default();
-                let digits: String =
-                    mac_bytes(member.mac).iter().map(|byte| format!("{byte:02x}")).collect();
-                macs.push(text(format_args!("0x{digits}")));
-            }
+        let key = Key::of(lan.identity);
+        let members = lan.members.iter().filter_map(|member| match member.at {
+            At::Site { gateway, .. } => Some((gateway, mac_bytes(member.mac))),
+            At::Here { .. } | At::Host { .. } => None,
+        });
+        let exit = match lan.exit {
+            Some(Exit::Site { gateway, .. }) => Some((gateway, key.exit())),
+            Some(Exit::Here | Exit::Host { .. }) | None => None,
+        };
+        for (gateway, mac) in members.chain(exit) {
+            let numbers = peers.entry(gateway).or_default();
+            let digits: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            let macs = numbers.entry((lan.vni.get(), key)).or_default();
+            macs.push(text(format_args!("0x{digits}")));
         }
     }
     let name = |peer: &Ipv6Addr| format!("tunnel-{:032x}", peer.to_bits());
@@ -81,10 +87,16 @@ fn among_sites(wanted: &Wanted, tunnel: &Tunnel, table: &mut Table) {
 fn among_hosts(wanted: &Wanted, underlay: IpAddr, table: &mut Table) {
     let mut hosts: BTreeMap<IpAddr, BTreeSet<u32>> = BTreeMap::new();
     for lan in &wanted.lans {
-        for member in &lan.members {
-            if let At::Host { underlay } = member.at {
-                hosts.entry(underlay).or_default().insert(lan.vni.get());
-            }
+        let members = lan.members.iter().filter_map(|member| match member.at {
+            At::Host { underlay } => Some(underlay),
+            At::Here { .. } | At::Site { .. } => None,
+        });
+        let exit = match lan.exit {
+            Some(Exit::Host { underlay }) => Some(underlay),
+            Some(Exit::Here | Exit::Site { .. }) | None => None,
+        };
+        for host in members.chain(exit) {
+            hosts.entry(host).or_default().insert(lan.vni.get());
         }
     }
     let name = |host: &IpAddr| match host {

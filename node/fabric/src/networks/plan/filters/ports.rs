@@ -10,13 +10,13 @@ use nftables::expr::{MetaKey, PayloadBase};
 use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind, TAP, Tap, link_local, mac_bytes, mac_text};
-use super::super::super::wanted::{At, BytesPerSecond, GroupId, Lan, Member, Wanted};
+use super::super::super::wanted::{At, BytesPerSecond, Exit, GroupId, Lan, Member, Wanted};
 use super::super::addresses;
 use super::words::{
     Family, Step, Word, about, accept, any, bits, by_family, dispatch, faster_than, field, goto,
     is, is_not, jump, number, one_of, pair, text,
 };
-use super::{Cause, Table};
+use super::{Cause, Table, ways};
 
 /// Before anyone else's rules, and before frames are shown to family inet.
 const FIRST: i32 = -300;
@@ -49,15 +49,20 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
         for kind in [Kind::Underlay, Kind::Tunnel] {
             let members: Vec<&Member> =
                 lan.members.iter().filter(|member| is_behind(&member.at, kind)).collect();
-            if members.is_empty() {
+            if members.is_empty() && !has_exit_behind(lan, kind) {
                 continue;
             }
             let name = key.name(kind);
-            from_place(lan, &members, &name, table);
+            from_place(lan, &members, kind, &name, table);
             from.push((text(&name), goto(format!("from-{name}"))));
             to.push((text(&name), goto(onto.clone())));
         }
         onto_wire(key, &onto, table);
+        ways::chain(lan, table);
+        if let Some(Exit::Here) = lan.exit {
+            let port = key.name(Kind::Exit);
+            from.push((text(&port), goto(from_exit_port(lan, &port, table))));
+        }
         speed(lan, key, table);
         heard_chains(lan, table);
         let mut is_served = false;
@@ -80,7 +85,7 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
         table.rule("forward", [step]);
     }
     // What is not in the table says nothing, and nothing reaches the host itself.
-    let ours = [TAP, Kind::Underlay.letters(), Kind::Tunnel.letters()];
+    let ours = [TAP, Kind::Underlay.letters(), Kind::Tunnel.letters(), Kind::Exit.letters()];
     for letters in ours {
         let ours = is(about(MetaKey::Iifname), text(format!("{letters}*")));
         table.refuse("prerouting", [ours], None, Cause::UnknownPort);
@@ -97,6 +102,25 @@ const fn is_behind(at: &At, kind: Kind) -> bool {
         At::Host { .. } => matches!(kind, Kind::Underlay),
         At::Site { .. } => matches!(kind, Kind::Tunnel),
     }
+}
+
+const fn has_exit_behind(lan: &Lan, kind: Kind) -> bool {
+    match lan.exit {
+        Some(Exit::Here) | None => false,
+        Some(Exit::Host { .. }) => matches!(kind, Kind::Underlay),
+        Some(Exit::Site { .. }) => matches!(kind, Kind::Tunnel),
+    }
+}
+
+/// What the exit of this host may say: what it forwards from elsewhere, and nothing of its own.
+fn from_exit_port(lan: &Lan, port: &str, table: &mut Table) -> String {
+    let chain = format!("from-{port}");
+    for (step, _) in host_matters() {
+        table.rule(&chain, [step, super::drop()]);
+    }
+    let from_exit = ways::from_exit(lan, table);
+    table.rule(&chain, [goto(from_exit)]);
+    chain
 }
 
 /// What a guest may say: as its own card, from its own addresses, and nothing that only the
@@ -163,6 +187,9 @@ fn from_guest_chain(
             Cause::ForeignAddress,
         );
     }
+    if let Some(turn) = ways::turn(lan) {
+        table.rule(chain, turn);
+    }
 }
 
 /// The target of a neighbour advertisement, which is 64 bits behind the beginning of its header.
@@ -228,15 +255,21 @@ fn heard_chains(lan: &Lan, table: &mut Table) {
     }
 }
 
-/// What a place may say: as the cards that are there, from their addresses.
-fn from_place(lan: &Lan, members: &[&Member], name: &str, table: &mut Table) {
+/// What a place may say: as the cards that are there, from their addresses; and as the exit, if
+/// that is there.
+fn from_place(lan: &Lan, members: &[&Member], kind: Kind, name: &str, table: &mut Table) {
     let chain = &format!("from-{name}");
+    let exit = has_exit_behind(lan, kind).then(|| text(mac_text(Key::of(lan.identity).exit())));
     let key = Some(Key::of(lan.identity));
-    let macs = any(members.iter().map(|member| text(member.mac)));
-    table.refuse(chain, [is_not(field("ether", "saddr"), macs)], key, Cause::ForeignMac);
+    let macs = members.iter().map(|member| text(member.mac)).chain(exit.clone());
+    table.refuse(chain, [is_not(field("ether", "saddr"), any(macs))], key, Cause::ForeignMac);
     table.refuse(chain, [is_not(field("ether", "type"), types(lan))], key, Cause::OtherProtocol);
     for (step, cause) in host_matters() {
         table.refuse(chain, [step], key, cause);
+    }
+    if let Some(exit) = exit {
+        let from_exit = ways::from_exit(lan, table);
+        table.rule(chain, [is(field("ether", "saddr"), exit), goto(from_exit)]);
     }
     for family in [Family::V4, Family::V6] {
         let own = |member: &&Member| {

@@ -19,6 +19,11 @@ pub(super) fn field(protocol: &'static str, field: &'static str) -> Word {
     Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
 }
 
+/// A field of the header of IP, in the version of this address.
+pub(super) fn address(like: IpAddr, name: &'static str) -> Word {
+    field(if like.is_ipv4() { Family::V4 } else { Family::V6 }.header(), name)
+}
+
 /// Bits behind the header of the transport, or of the frame, counted from its first bit.
 pub(super) fn bits(base: PayloadBase, offset: u32, len: u32) -> Word {
     let raw = PayloadRaw { base, offset, len };
@@ -85,6 +90,20 @@ pub(super) fn is(left: Word, right: Word) -> Step {
 
 pub(super) fn is_not(left: Word, right: Word) -> Step {
     Statement::Match(Match { left, right, op: Operator::NEQ })
+}
+
+/// An address is one of a prefix.
+pub(super) fn lies_in(address: Word, net: IpNet) -> Step {
+    let family = if net.addr().is_ipv4() { Family::V4 } else { Family::V6 };
+    if net.prefix_len() == 0 {
+        return is(about(MetaKey::Nfproto), text(family.name()));
+    }
+    is(address, prefix(net))
+}
+
+/// Writes something into a packet.
+pub(super) fn becomes(key: Word, value: Word) -> Step {
+    Statement::Mangle(Mangle { key, value })
 }
 
 /// The connection is in this state.
@@ -167,6 +186,14 @@ impl Family {
         match self {
             Self::V4 => "ip",
             Self::V6 => "ip6",
+        }
+    }
+
+    /// What the kernel calls it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
         }
     }
 

@@ -1,0 +1,136 @@
+//! What goes out of networks to the public network through this host, and what comes in.
+//!
+//! From an exit goes out what it has translated, to global addresses, through the interface to
+//! the public network and no other. Closed are the host itself; private and special addresses;
+//! what the user closes besides, such as the other hosts of the site; and the ports of VXLAN, since
+//! those hosts believe this one's address. An exit is sent answers, and nothing else. Rules of
+//! others on this host come afterwards, and may still refuse.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nftables::expr::MetaKey;
+use nftables::stmt::Statement;
+use nftables::types::NfHook;
+
+use super::super::super::names::{Key, Kind};
+use super::super::super::wanted::{Exit, Lan, Outside, Wanted};
+use super::super::Router;
+use super::super::exit::shared;
+use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
+use super::translation::{OUTWARD, segments};
+use super::words::{
+    about, accept, address, any, by_family, dispatch, field, goto, in_state, is, is_not, lies_in,
+    number, text,
+};
+use super::{Cause, Table};
+
+/// Before the administrator's own rules (priority 0), which may still refuse.
+const FIRST: i32 = -10;
+
+/// IPv4 addresses that are not of the public network (RFC 6890, RFC 5771, RFC 1112).
+const CLOSED_V4: [&str; 9] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/3",
+];
+
+/// The IPv6 addresses that are of it (RFC 4291, section 2.4).
+const OPEN_V6: &str = "2000::/3";
+
+pub(super) fn filter(
+    wanted: &Wanted,
+    zones: &BTreeMap<Key, u16>,
+    router: Router,
+    table: &mut Table,
+) {
+    let Some(outside) = &wanted.outside else { return };
+    let exits: Vec<(&Lan, Key, Vec<IpAddr>)> = wanted
+        .lans
+        .iter()
+        .filter(|lan| matches!(lan.exit, Some(Exit::Here)))
+        .map(|lan| {
+            let key = Key::of(lan.identity);
+            (lan, key, shared(lan, zones[&key]))
+        })
+        .collect();
+    if exits.is_empty() {
+        return;
+    }
+    let doors = || text(format!("{}*", Kind::Door.letters()));
+    table.hook("input", NfHook::Input, FIRST);
+    table.refuse("input", [is(about(MetaKey::Iifname), doors())], None, Cause::ClosedDestination);
+    table.hook("exits", NfHook::Forward, FIRST);
+    let ways = exits.iter().map(|(_, key, _)| (text(key.name(Kind::Door)), goto(name(*key))));
+    table.rule("exits", dispatch(about(MetaKey::Iifname), ways.collect::<Vec<_>>()));
+    table.rule("exits", [is(about(MetaKey::Oifname), doors()), goto("inwards".to_owned())]);
+    // Forwarding is on for the sake of the networks: the host becomes nobody else's router.
+    for (is_router, family) in [(router.v4, "ipv4"), (router.v6, "ipv6")] {
+        if !is_router {
+            let comes = is(about(MetaKey::Iifname), text(&outside.interface));
+            let family = is(about(MetaKey::Nfproto), text(family));
+            table.refuse("exits", [comes, family], None, Cause::Unasked);
+        }
+    }
+    table.rule("inwards", segments());
+    for state in ["established", "related"] {
+        table.rule("inwards", [in_state(state), accept()]);
+    }
+    table.refuse("inwards", [], None, Cause::Unasked);
+    table.translation("masquerade", NfHook::Postrouting, OUTWARD);
+    for (_, key, shared) in &exits {
+        outwards(*key, shared, outside, table);
+        for (family, shared) in by_family(shared.iter().copied()) {
+            if !shared.is_empty() {
+                let from = is(field(family.header(), "saddr"), any(shared));
+                let leaves = is(about(MetaKey::Oifname), text(&outside.interface));
+                table.rule("masquerade", [from, leaves, Statement::Masquerade(None)]);
+            }
+        }
+    }
+}
+
+fn name(key: Key) -> String {
+    format!("exit-{key}")
+}
+
+fn outwards(key: Key, sources: &[IpAddr], outside: &Outside, table: &mut Table) {
+    let chain = &name(key);
+    let key = Some(key);
+    // What belongs to no connection is not translated, and shows it by its source.
+    for (family, sources) in by_family(sources.iter().copied()) {
+        if sources.is_empty() {
+            let all = is(about(MetaKey::Nfproto), text(family.name()));
+            table.refuse(chain, [all], key, Cause::NoConnection);
+        } else {
+            let foreign = is_not(field(family.header(), "saddr"), any(sources));
+            table.refuse(chain, [foreign], key, Cause::NoConnection);
+        }
+    }
+    table.rule(chain, segments());
+    for state in ["established", "related"] {
+        table.rule(chain, [in_state(state), accept()]);
+    }
+    let elsewhere = is_not(about(MetaKey::Oifname), text(&outside.interface));
+    let private = CLOSED_V4.map(|net| super::words::prefix(net.parse().expect("a prefix")));
+    let open: IpNet = OPEN_V6.parse().expect("a prefix");
+    let ours = any([UNDERLAY_PORT, TUNNEL_PORT].map(number));
+    let closed = [
+        elsewhere,
+        is(field("ip", "daddr"), any(private)),
+        is_not(field("ip6", "daddr"), super::words::prefix(open)),
+        is(field("udp", "dport"), ours),
+    ];
+    let more = outside.closed.iter().map(|net| lies_in(address(net.addr(), "daddr"), *net));
+    for closed in closed.into_iter().chain(more) {
+        table.refuse(chain, [closed], key, Cause::ClosedDestination);
+    }
+    table.rule(chain, [accept()]);
+}
