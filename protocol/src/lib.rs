@@ -25,6 +25,7 @@ pub mod hull;
 pub mod images;
 pub mod manifest;
 pub mod networks;
+pub mod security;
 
 // Choices.
 pub mod market;

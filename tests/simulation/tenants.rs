@@ -9,8 +9,9 @@ use protocol::ids::{MachineId, RequestId, ServiceId};
 use protocol::machine::{Goal, Verb};
 use protocol::manifest::{
     Attachment, Component, ComponentName, LAN, Manifest, Network, NetworkName, OnPartition,
-    SiteReference,
+    SecurityGroups, SiteReference,
 };
+use protocol::security::default_memberships;
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
@@ -87,14 +88,20 @@ impl World {
             replicas: 1,
             after: BTreeSet::new(),
             networks: on_lan(),
+            security: default_memberships(),
             sites: None,
             on_partition: OnPartition::Fence,
             class: Class::BestEffort,
         };
         let components = BTreeMap::from([("one".parse().expect("a component's name"), component)]);
         let service = format!("alone-{}", self.clients.len());
-        let manifest = Manifest::new(service.parse().expect("a service's name"), lan(), components)
-            .expect("a manifest within its limits");
+        let manifest = Manifest::new(
+            service.parse().expect("a service's name"),
+            lan(),
+            SecurityGroups::new(),
+            components,
+        )
+        .expect("a manifest within its limits");
         let ask = TenantAsk::Submit { manifest: Box::new(manifest), mode: Mode::BestEffort };
         self.enlist(member, ask)
     }
@@ -186,6 +193,7 @@ impl World {
                 replicas: u32::try_from(self.chance.between(1, 8 / tiers)).expect("a few"),
                 after,
                 networks: on_lan(),
+                security: default_memberships(),
                 sites: self.directive(),
                 on_partition: self.on_partition(),
                 class: self.class(),
@@ -193,8 +201,13 @@ impl World {
             components.insert(name, component);
         }
         let service = format!("service-{}", self.clients.len());
-        Manifest::new(service.parse().expect("a service's name"), lan(), components)
-            .expect("a manifest within its limits")
+        Manifest::new(
+            service.parse().expect("a service's name"),
+            lan(),
+            SecurityGroups::new(),
+            components,
+        )
+        .expect("a manifest within its limits")
     }
 
     fn definition(&mut self) -> TenantAsk {

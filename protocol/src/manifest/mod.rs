@@ -21,6 +21,7 @@ mod order;
 mod partition;
 mod problem;
 mod read;
+mod security;
 mod tree;
 
 #[cfg(test)]
@@ -33,18 +34,20 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::hull;
+use crate::security::Rules;
 use crate::sla::Class;
 use crate::text::excerpt;
 use crate::units::{Mebibytes, Size};
 
 pub use fault::{Fault, Faults, Place};
 pub use name::{
-    ComponentName, Error as NameError, GroupName, ImageName, NetworkName, ServiceName,
-    SiteReference,
+    ComponentName, Error as NameError, GroupName, ImageName, NetworkName, SecurityGroupName,
+    ServiceName, SiteReference,
 };
 pub use network::{Attachment, LAN, Network, Problem as NetworkProblem};
 pub use partition::{OnPartition, Unknown as UnknownPolicy};
 pub use problem::{Problem, Shape};
+pub use security::{Problem as SecurityProblem, SecurityGroups};
 
 /// The most bytes of a manifest: as many components as are allowed, with every key, take a tenth
 /// of it; the rest is for long lists and comments.
@@ -77,6 +80,7 @@ const DISK: RangeInclusive<Mebibytes> = Mebibytes(1)..=Mebibytes::from_gib(64 <<
 pub struct Manifest {
     service: ServiceName,
     networks: BTreeMap<NetworkName, Network>,
+    security: SecurityGroups,
     components: BTreeMap<ComponentName, Component>,
 }
 
@@ -93,6 +97,8 @@ pub struct Component {
     pub after: BTreeSet<ComponentName>,
     /// The networks that its machines are on, a card each.
     pub networks: BTreeMap<NetworkName, Attachment>,
+    /// The security groups that its machines are in.
+    pub security: BTreeSet<SecurityGroupName>,
     /// The sites that may run it; none given, any may.
     pub sites: Option<BTreeSet<SiteReference>>,
     /// What becomes of a machine of it that cannot be reached.
@@ -106,6 +112,7 @@ pub struct Component {
 struct Unchecked {
     service: ServiceName,
     networks: BTreeMap<NetworkName, Network>,
+    security: SecurityGroups,
     components: BTreeMap<ComponentName, Component>,
 }
 
@@ -113,7 +120,8 @@ impl TryFrom<Unchecked> for Manifest {
     type Error = Problem;
 
     fn try_from(unchecked: Unchecked) -> Result<Self, Problem> {
-        Self::new(unchecked.service, unchecked.networks, unchecked.components)
+        let Unchecked { service, networks, security, components } = unchecked;
+        Self::new(service, networks, security, components)
     }
 }
 
@@ -152,15 +160,16 @@ pub fn check_images(text: &[u8], manifest: &Manifest, catalogue: &[&str]) -> Res
 }
 
 impl Manifest {
-    /// The manifest with these networks and components.
+    /// The manifest with these networks, security groups and components.
     ///
     /// # Errors
     ///
-    /// The first limit that is not kept, or component that could never be started, or network
-    /// that could not be.
+    /// The first limit that is not kept, or component that could never be started, or network or
+    /// group that could not be.
     pub fn new(
         service: ServiceName,
         networks: BTreeMap<NetworkName, Network>,
+        security: SecurityGroups,
         components: BTreeMap<ComponentName, Component>,
     ) -> Result<Self, Problem> {
         if components.is_empty() {
@@ -195,10 +204,13 @@ impl Manifest {
         if machines > MACHINES_MAX {
             return Err(Problem::TooManyMachines { machines });
         }
-        if let Some(misfit) = network::misfits(&networks, &components).into_iter().next() {
-            return Err(misfit.problem);
+        let security = security::with_default(security);
+        let misfits = network::misfits(&networks, &components).into_iter();
+        let mut misfits = misfits.chain(security::misfits(&security, &components));
+        match misfits.next() {
+            Some(misfit) => Err(misfit.problem),
+            None => Ok(Self { service, networks, security, components }),
         }
-        Ok(Self { service, networks, components })
     }
 
     /// The service's name.
@@ -211,6 +223,12 @@ impl Manifest {
     #[must_use]
     pub const fn networks(&self) -> &BTreeMap<NetworkName, Network> {
         &self.networks
+    }
+
+    /// The security groups, by name; the group `default` is always among them.
+    #[must_use]
+    pub const fn security(&self) -> &SecurityGroups {
+        &self.security
     }
 
     /// The components, by name.
@@ -231,14 +249,56 @@ impl Manifest {
     ///
     /// If there is no such component, or a limit would not be kept.
     pub fn scaled(&self, component: &ComponentName, replicas: u32) -> Result<Self, Problem> {
-        let mut components = self.components.clone();
-        let Some(scaled) = components.get_mut(component) else {
+        self.changed(component, |component| component.replicas = replicas)
+    }
+
+    /// The manifest with a component in other security groups.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such component or group, or a limit would not be kept.
+    pub fn regrouped(
+        &self,
+        component: &ComponentName,
+        groups: BTreeSet<SecurityGroupName>,
+    ) -> Result<Self, Problem> {
+        self.changed(component, |component| component.security = groups)
+    }
+
+    /// The manifest with other rules of a security group, which is made if it is not there; or
+    /// without the group. The group `default` without its rules has those that it has by itself.
+    ///
+    /// # Errors
+    ///
+    /// If something still names the group, or a limit would not be kept.
+    pub fn secured(
+        &self,
+        group: &SecurityGroupName,
+        rules: Option<Rules>,
+    ) -> Result<Self, Problem> {
+        let mut security = self.security.clone();
+        match rules {
+            Some(rules) => drop(security.insert(group.clone(), rules)),
+            None => drop(security.remove(group)),
+        }
+        let Self { service, networks, components, .. } = self.clone();
+        Self::new(service, networks, security, components)
+    }
+
+    /// The manifest with one component changed.
+    fn changed(
+        &self,
+        component: &ComponentName,
+        change: impl FnOnce(&mut Component),
+    ) -> Result<Self, Problem> {
+        let Self { service, networks, security, mut components } = self.clone();
+        let Some(changed) = components.get_mut(component) else {
             let known = self.components.keys().map(ComponentName::as_str);
             let similar = problem::similar(component.as_str(), known);
             return Err(Problem::UnknownComponent { component: component.clone(), similar });
         };
-        scaled.replicas = replicas;
-        Self::new(self.service.clone(), self.networks.clone(), components)
+        change(changed);
+        Self::new(service, networks, security, components)
     }
 
     /// The components in the order in which they are started, as waves: those of one wave wait
@@ -309,6 +369,7 @@ impl fmt::Display for Manifest {
                 write!(f, "  \"{name}\":{network}")?;
             }
         }
+        security::write_groups(&self.security, f)?;
         writeln!(f, "components:")?;
         for (name, component) in &self.components {
             writeln!(f, "  \"{name}\":")?;
@@ -334,6 +395,7 @@ impl fmt::Display for Component {
         if let Some(sites) = &self.sites {
             writeln!(f, "    place: {{ sites: [{}] }}", quoted(sites.iter()))?;
         }
+        security::write_memberships(&self.security, f)?;
         if self.on_partition != OnPartition::default() {
             writeln!(f, "    on_partition: {}", self.on_partition)?;
         }

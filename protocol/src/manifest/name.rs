@@ -117,6 +117,8 @@ const NETWORK: Rule = Rule { kind: "network", ..SERVICE };
 
 const GROUP: Rule = Rule { kind: "group", ..SERVICE };
 
+const SECURITY_GROUP: Rule = Rule { kind: "security group", ..SERVICE };
+
 const IMAGE: Rule = Rule {
     kind: "image",
     limit: images::NAME_MAX,
@@ -204,8 +206,10 @@ names! {
     ComponentName, COMPONENT;
     /// The name of a network within its service.
     NetworkName, NETWORK;
-    /// The name of a group of networks, or of machines, within its service.
+    /// The name of a group of networks that are routed to each other, within its service.
     GroupName, GROUP;
+    /// The name of a security group within its service.
+    SecurityGroupName, SECURITY_GROUP;
     /// The name of an image in the catalogue of a site.
     ImageName, IMAGE;
     /// A site as a tenant refers to it: by its name, which is only a label, or by its id.

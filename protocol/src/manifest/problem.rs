@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::name::{self, ComponentName, ImageName};
-use super::{COMPONENTS_MAX, LENGTH_MAX, MACHINES_MAX, network};
+use super::{COMPONENTS_MAX, LENGTH_MAX, MACHINES_MAX, network, security};
 
 /// The most characters of a word that is compared with others: no name is longer, and the
 /// comparison takes time with the square.
@@ -30,6 +30,10 @@ pub enum Shape {
     Address,
     /// True or false.
     Truth,
+    /// A rule of a security group.
+    Rule,
+    /// A list of such rules.
+    Rules,
 }
 
 impl fmt::Display for Shape {
@@ -44,6 +48,8 @@ impl fmt::Display for Shape {
             Self::Speed => "a speed",
             Self::Address => "an address",
             Self::Truth => "true or false",
+            Self::Rule => "a rule",
+            Self::Rules => "a list of rules",
         })
     }
 }
@@ -186,6 +192,9 @@ pub enum Problem {
     /// Something about networks.
     #[error(transparent)]
     Network(#[from] network::Problem),
+    /// Something about security groups.
+    #[error(transparent)]
+    Security(#[from] security::Problem),
     /// A component is to be started after itself.
     #[error("'{component}' cannot wait for itself")]
     AfterItself {
@@ -272,6 +281,7 @@ impl Problem {
                 "lower the replicas, or split it into several services".to_owned()
             }
             Self::Network(problem) => problem.hint(),
+            Self::Security(problem) => problem.hint(),
             Self::UnknownComponent { similar: Some(similar), .. }
             | Self::NoSuchChoice { similar: Some(similar), .. }
             | Self::NoSuchImage { similar: Some(similar), .. } => {
@@ -308,6 +318,7 @@ fn example(key: &str, shape: Shape) -> String {
         Shape::Speed => format!("a line such as '{key}: 5MBS'"),
         Shape::Address => format!("a line such as '{key}: 10.1.0.9'"),
         Shape::Truth => format!("a line such as '{key}: true'"),
+        Shape::Rule | Shape::Rules => format!("a list such as '{key}: [tcp 443 from 0.0.0.0/0]'"),
     }
 }
 
@@ -325,6 +336,8 @@ fn wrong_type_hint(expected: Shape, found: &str) -> String {
         Shape::Speed => "write megabytes a second, such as 5MBS",
         Shape::Address => "write four numbers, as in 10.1.0.9",
         Shape::Truth => "write true or false",
+        Shape::Rule => "write what, and from or to whom, such as tcp 443 from 0.0.0.0/0",
+        Shape::Rules => "write a list, such as [tcp 443 from 0.0.0.0/0]",
     }
     .to_owned()
 }

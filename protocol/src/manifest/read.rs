@@ -11,13 +11,14 @@ use std::str::FromStr;
 
 use super::fault::{Faults, Place};
 use super::name::{self, ComponentName, NetworkName, SiteReference};
-use super::network::{self, Attachment, Misfit};
+use super::network::{self, Attachment};
 use super::problem::{Problem, Shape, similar};
 use super::tree::{Node, Value};
 use super::{
     COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
-    SITES_MAX, VCPUS, order, out_of_range, within,
+    SITES_MAX, SecurityGroups, VCPUS, order, out_of_range, security, within,
 };
+use crate::security::default_memberships;
 use crate::sla::Class;
 use crate::text::excerpt;
 use crate::units::{MalformedSize, Mebibytes, Size};
@@ -64,7 +65,8 @@ type Waits = BTreeMap<ComponentName, BTreeMap<ComponentName, Place>>;
 
 impl Reader {
     fn manifest(&mut self, root: &Node) -> Option<Manifest> {
-        let fields = self.fields(root, root.place, "", &["service", "networks", "components"])?;
+        const KEYS: &[&str] = &["service", "networks", "security", "components"];
+        let fields = self.fields(root, root.place, "", KEYS)?;
         let service = self.name(&fields, "service");
         let networks = match fields.values.get("networks") {
             Some(node) => self.networks(node),
@@ -75,16 +77,27 @@ impl Reader {
         if let [only] = names[..] {
             self.only_network = Some(only.clone());
         }
+        let groups = match fields.values.get("security") {
+            Some(node) => self.security(node),
+            None => Some(security::with_default(SecurityGroups::new())),
+        };
         let components = match self.required(&fields, "components", Shape::Mapping) {
             Some(node) => self.components(node),
             None => None,
         };
-        let (networks, components) = (networks?, components?);
-        for Misfit { keys, problem } in network::misfits(&networks, &components) {
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            self.faults.add(root.place_of(&keys), &keys.join("."), problem);
+        let mut misfits = Vec::new();
+        if let (Some(networks), Some(components)) = (&networks, &components) {
+            misfits.extend(network::misfits(networks, components));
         }
-        Some(Manifest { service: service?, networks, components })
+        if let (Some(groups), Some(components)) = (&groups, &components) {
+            misfits.extend(security::misfits(groups, components));
+        }
+        for misfit in misfits {
+            let keys: Vec<&str> = misfit.keys.iter().map(String::as_str).collect();
+            self.faults.add(root.place_of(&keys), &misfit.path(), misfit.problem);
+        }
+        let (service, networks, security) = (service?, networks?, groups?);
+        Some(Manifest { service, networks, security, components: components? })
     }
 
     fn components(&mut self, node: &Node) -> Option<BTreeMap<ComponentName, Component>> {
@@ -135,6 +148,7 @@ impl Reader {
             "replicas",
             "after",
             "networks",
+            "security",
             "place",
             "on_partition",
             "sla",
@@ -161,6 +175,10 @@ impl Reader {
             }
             (None, None) => None,
         };
+        let security = match fields.values.get("security") {
+            Some(node) => self.memberships(node, &format!("{path}.security")),
+            None => default_memberships(),
+        };
         let sites = match fields.values.get("place") {
             Some(node) => Some(self.sites(node, &format!("{path}.place"))?),
             None => None,
@@ -179,6 +197,7 @@ impl Reader {
             replicas: replicas?,
             after: after.keys().cloned().collect(),
             networks: networks?,
+            security,
             sites,
             on_partition: on_partition?,
             class: class?,

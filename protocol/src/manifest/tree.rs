@@ -50,17 +50,32 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// The place of the value under these keys, or of the last of them that is there.
+    /// The place of the value under these keys, or of the last of them that is there. The key of
+    /// an item of a list is its number, from 0.
     pub(super) fn place_of(&self, keys: &[&str]) -> Place {
         let mut node = self;
         for key in keys {
-            let Value::Mapping(pairs) = &node.value else { break };
-            let found =
-                pairs.iter().find(|(name, _)| matches!(&name.value, Value::Text(t) if t == key));
-            let Some((_, value)) = found else { break };
+            let Some(value) = node.under(key) else { break };
             node = value;
         }
         node.place
+    }
+
+    fn under(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Mapping(pairs) => {
+                let is_it =
+                    |(name, _): &&(Self, Self)| matches!(&name.value, Value::Text(t) if t == key);
+                pairs.iter().find(is_it).map(|(_, value)| value)
+            }
+            Value::List(items) => items.get(key.parse::<usize>().ok()?),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Fraction
+            | Value::Huge
+            | Value::Text(_) => None,
+        }
     }
 
     /// What it is, for a message that expected something else.

@@ -14,6 +14,7 @@ mod speed;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prefix::special;
 pub use prefix::{BadPrefix, Offset, Prefix4, Prefix6};
 pub use speed::{MalformedSpeed, Speed};
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 /// The longest IPv4 prefix: of its sixteen addresses, eleven are for machines.
@@ -143,6 +143,22 @@ impl Prefix4 {
     /// The address with this number, whatever it is for.
     pub(crate) fn at(self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.0.network()) + offset)
+    }
+}
+
+/// What addresses are for of which no machine has one, if the whole of a block is of them.
+pub(crate) fn special(net: IpNet) -> Option<&'static str> {
+    match net {
+        IpNet::V4(net) => {
+            let within = SPECIAL.into_iter().find(|(address, length, _)| {
+                *length <= net.prefix_len()
+                    && Ipv4Net::new(*address, *length).is_ok_and(|it| it.contains(&net))
+            });
+            within.map(|(_, _, purpose)| purpose)
+        }
+        IpNet::V6(net) if net.network().is_multicast() => Some("multicast"),
+        IpNet::V6(net) if net.network().is_loopback() => Some("loopback"),
+        IpNet::V6(_) => None,
     }
 }
 

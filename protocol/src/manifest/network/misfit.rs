@@ -16,7 +16,23 @@ pub(in crate::manifest) struct Misfit {
 }
 
 impl Misfit {
-    fn at<const N: usize>(keys: [&str; N], problem: impl Into<manifest::Problem>) -> Self {
+    /// Where it stands, as a path; the number of an item of a list is in brackets.
+    pub(in crate::manifest) fn path(&self) -> String {
+        let mut path = String::new();
+        for key in &self.keys {
+            match key.parse::<usize>() {
+                Ok(index) => path.push_str(&format!("[{index}]")),
+                Err(_) if path.is_empty() => path.push_str(key),
+                Err(_) => path.push_str(&format!(".{key}")),
+            }
+        }
+        path
+    }
+
+    pub(in crate::manifest) fn at<const N: usize>(
+        keys: [&str; N],
+        problem: impl Into<manifest::Problem>,
+    ) -> Self {
         Self { keys: keys.map(str::to_owned).to_vec(), problem: problem.into() }
     }
 }

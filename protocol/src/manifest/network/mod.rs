@@ -19,6 +19,7 @@ use crate::sla::Class;
 
 pub(super) use misfit::{Misfit, misfits};
 pub use problem::Problem;
+pub(super) use read::with;
 
 /// The network of a service that names none.
 pub const LAN: &str = "lan";

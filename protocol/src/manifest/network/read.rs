@@ -17,7 +17,10 @@ use crate::text::excerpt;
 
 /// A map with one more entry. If any entry is bad there is no map: whether the others fit together
 /// could not be said.
-fn with<K: Ord, V>(map: Option<BTreeMap<K, V>>, entry: Option<(K, V)>) -> Option<BTreeMap<K, V>> {
+pub(in crate::manifest) fn with<K: Ord, V>(
+    map: Option<BTreeMap<K, V>>,
+    entry: Option<(K, V)>,
+) -> Option<BTreeMap<K, V>> {
     let (mut map, (key, value)) = map.zip(entry)?;
     map.insert(key, value);
     Some(map)

@@ -10,8 +10,10 @@ use crate::codec;
 use crate::ids::SiteId;
 
 /// Every file in the folder of examples that is a manifest.
-const EXAMPLES: [(&str, &str); 1] =
-    [("three-tier.yaml", include_str!("../../../../examples/three-tier.yaml"))];
+const EXAMPLES: [(&str, &str); 2] = [
+    ("three-tier.yaml", include_str!("../../../../examples/three-tier.yaml")),
+    ("secured.yaml", include_str!("../../../../examples/secured.yaml")),
+];
 
 fn good(text: &str) -> Manifest {
     parse(text.as_bytes())
@@ -51,6 +53,29 @@ components:
                     group: None,
                 },
             },
+            security: {
+                "default": Rules {
+                    ingress: [],
+                    egress: [
+                        Rule {
+                            traffic: Any,
+                            peer: Block(
+                                Block(
+                                    0.0.0.0/0,
+                                ),
+                            ),
+                        },
+                        Rule {
+                            traffic: Any,
+                            peer: Block(
+                                Block(
+                                    ::/0,
+                                ),
+                            ),
+                        },
+                    ],
+                },
+            },
             components: {
                 "application": Component {
                     image: "debian/12:cloud",
@@ -71,6 +96,9 @@ components:
                         "lan": Attachment {
                             address: None,
                         },
+                    },
+                    security: {
+                        "default",
                     },
                     sites: Some(
                         {
@@ -98,6 +126,9 @@ components:
                         "lan": Attachment {
                             address: None,
                         },
+                    },
+                    security: {
+                        "default",
                     },
                     sites: None,
                     on_partition: Fence,

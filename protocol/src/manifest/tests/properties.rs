@@ -1,11 +1,12 @@
 //! Properties: no bytes make the reader panic, and what is written is read as the same.
 
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 use super::*;
+use crate::security::{Direction, Rule, default_memberships};
 
 /// Names that are awkward in YAML unless quoted, and others.
 fn label() -> impl Strategy<Value = String> {
@@ -38,8 +39,18 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
             let image = image.parse().unwrap();
             let after = BTreeSet::new();
             let networks = BTreeMap::new();
-            let component =
-                Component { image, size, replicas, after, networks, sites, on_partition, class };
+            let security = BTreeSet::new();
+            let component = Component {
+                image,
+                size,
+                replicas,
+                after,
+                networks,
+                security,
+                sites,
+                on_partition,
+                class,
+            };
             (component, waits)
         })
 }
@@ -76,6 +87,26 @@ fn networks() -> impl Strategy<Value = BTreeMap<NetworkName, Network>> {
     })
 }
 
+/// Groups with rules that name each other.
+fn groups() -> impl Strategy<Value = SecurityGroups> {
+    let ingress = ["tcp 443 from 0.0.0.0/0", "udp 1-99 from ::/0", "icmp from default"];
+    let egress = ["any to 10.0.0.0/8", "tcp 5432 to default"];
+    let rules =
+        (subsequence(ingress.to_vec(), 0..=3), option::of(subsequence(egress.to_vec(), 0..=2)));
+    btree_map(label(), rules, 0..4).prop_map(|groups| {
+        let named = groups.into_iter().map(|(name, (ingress, egress))| {
+            let read = |rules: Vec<&str>, way| {
+                rules.iter().map(|rule| Rule::parse(rule, way).unwrap()).collect::<Vec<_>>()
+            };
+            let egress = egress.map(|rules| read(rules, Direction::Egress));
+            let egress = egress.unwrap_or_else(Rules::anything);
+            let rules = Rules::new(read(ingress, Direction::Ingress), egress).unwrap();
+            (name.parse().unwrap(), rules)
+        });
+        security::with_default(named.collect())
+    })
+}
+
 /// Puts a component on those networks that `on` says, or on the first one. A single machine on a
 /// network whose prefix is said has a fixed address there, if it is to.
 fn attach(
@@ -95,18 +126,25 @@ fn attach(
 /// Manifests in which each component may wait for any of those before it by name.
 fn manifest() -> impl Strategy<Value = Manifest> {
     let on = vec(vec(any::<(bool, bool)>(), 4), 12);
-    let shape = (label(), networks(), btree_set(label(), 1..12), vec(component(), 12), on);
-    shape.prop_map(|(service, networks, names, components, on)| {
+    let components = vec(component(), 12);
+    let shape = (label(), networks(), groups(), btree_set(label(), 1..12), components, on);
+    shape.prop_map(|(service, networks, groups, names, components, on)| {
         let names: Vec<ComponentName> = names.iter().map(|name| name.parse().unwrap()).collect();
         let mut all = BTreeMap::new();
         for (number, (mut component, after)) in components.into_iter().enumerate() {
             let Some(name) = names.get(number) else { break };
             let earlier = names[..number].iter().zip(after).filter(|(_, wanted)| *wanted);
             component.after = earlier.map(|(name, _)| name.clone()).collect();
+            let known = groups.keys().zip(&on[number]);
+            let joined = known.filter(|(_, (on, _))| *on).map(|(name, _)| name.clone());
+            component.security = joined.collect();
+            if component.security.is_empty() {
+                component.security = default_memberships();
+            }
             attach(&mut component, &networks, (u32::try_from(number).unwrap(), &on[number]));
             all.insert(name.clone(), component);
         }
-        Manifest::new(service.parse().unwrap(), networks, all).unwrap()
+        Manifest::new(service.parse().unwrap(), networks, groups, all).unwrap()
     })
 }
 
@@ -152,6 +190,9 @@ fn mangled() -> impl Strategy<Value = String> {
         "null",
         "true",
         "networks:\n  red: {}\n",
+        "security:\n  web: { ingress: [tcp 80 from web] }\n",
+        "    security: [web]\n",
+        "from ",
         "networks: {red: {prefix: 10.1.0.0/16}}\n",
         "    networks: [red]\n",
         "    networks: {red: {address: 10.1.0.9}}\n",
@@ -178,6 +219,7 @@ fn is_answered(text: &[u8]) {
                 Manifest::new(
                     manifest.service.clone(),
                     manifest.networks.clone(),
+                    manifest.security.clone(),
                     manifest.components.clone()
                 ),
                 Ok(manifest.clone())

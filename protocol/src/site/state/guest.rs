@@ -66,7 +66,7 @@ impl Guest {
     /// Where its home wants it.
     #[must_use]
     pub fn wanted(&self) -> Goal {
-        self.leaving.unwrap_or(self.progress.wanted())
+        self.leaving.unwrap_or_else(|| self.progress.wanted())
     }
 }
 

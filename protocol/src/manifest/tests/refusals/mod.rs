@@ -5,6 +5,7 @@ mod keys;
 mod names;
 mod networks;
 mod order;
+mod security;
 mod values;
 
 use expect_test::Expect;
