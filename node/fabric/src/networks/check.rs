@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::names::{Identity, Key, Tap};
-use super::wanted::{At, Exit, GroupId, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
+use ipnet::IpNet;
 use protocol::hull::Mac;
+
+use super::names::{Identity, Key, Tap};
+use super::wanted::{At, Exit, GroupId, Lan, Member, Peer, Ports, Public, Rule, Traffic, Wanted};
 
 /// The smallest packet that IPv6 goes through (RFC 8200, section 5).
 const MTU_MIN: u16 = 1280;
@@ -36,7 +38,7 @@ pub enum Contradiction {
         /// The network.
         network: Identity,
         /// The prefix.
-        prefix: ipnet::IpNet,
+        prefix: IpNet,
     },
     /// No prefix at all.
     #[error("network {network} has neither IPv4 nor IPv6")]
@@ -106,6 +108,10 @@ pub enum Contradiction {
         /// The network.
         network: Identity,
     },
+    /// A public address is none, or twice; or it is for a card that is not on a network with its
+    /// exit here, or has another one.
+    #[error("address {} cannot be that of {} on network {}", .0.address, .0.member, .0.network)]
+    Public(Public),
 }
 
 /// Refuses what contradicts itself.
@@ -126,7 +132,36 @@ pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
         members(lan, wanted, &mut taps)?;
         exit(lan, wanted)?;
     }
+    public(wanted)
+}
+
+fn public(wanted: &Wanted) -> Result<(), Contradiction> {
+    let (mut addresses, mut members) = (BTreeSet::new(), BTreeSet::new());
+    for public in &wanted.public {
+        let Public { address, network, member } = *public;
+        let lan = wanted.lans.iter().find(|lan| lan.identity == network);
+        let is_on = lan.is_some_and(|lan| {
+            let mut all = lan.members.iter().flat_map(own);
+            let nets = [lan.v4.map(IpNet::from), lan.v6.map(IpNet::from)];
+            lan.exit == Some(Exit::Here)
+                && all.any(|own| own == member)
+                && !nets.into_iter().flatten().any(|net| net.contains(&address))
+        });
+        let is_address = address.is_ipv4() == member.is_ipv4()
+            && !address.is_unspecified()
+            && !address.is_loopback()
+            && !address.is_multicast();
+        let is_new = addresses.insert(address) && members.insert((network, member));
+        if !(is_on && is_address && is_new) {
+            return Err(Contradiction::Public(*public));
+        }
+    }
     Ok(())
+}
+
+/// The addresses of a card.
+fn own(member: &Member) -> impl Iterator<Item = IpAddr> {
+    member.v4.map(IpAddr::from).into_iter().chain(member.v6.map(IpAddr::from))
 }
 
 fn prefixes(lan: &Lan) -> Result<(), Contradiction> {
@@ -195,8 +230,7 @@ fn members<'a>(
         if !has_fitting_addresses(lan, member) {
             return Err(Contradiction::Address { network, mac });
         }
-        let mut own = member.v4.map(IpAddr::from).into_iter().chain(member.v6.map(IpAddr::from));
-        let fresh = own.all(|address| addresses.insert(address));
+        let fresh = own(member).all(|address| addresses.insert(address));
         if !fresh || !macs.insert(mac) {
             return Err(Contradiction::Twice { network, mac });
         }

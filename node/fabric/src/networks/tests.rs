@@ -16,7 +16,7 @@ use super::plan::filters::Table;
 use super::plan::{Entry, Exit, Overlay, Plan, Router, Segment, Services};
 use super::{
     At, Fake, Group, GroupId, Identity, InterfaceName, Lan, Member, Networks as _, Outside, Peer,
-    Ports, Rule, Traffic, Tunnel, Vni, Wanted,
+    Ports, Public, Rule, Traffic, Tunnel, Vni, Wanted,
 };
 use crate::{Change, HostName};
 
@@ -86,6 +86,7 @@ fn everywhere() -> Wanted {
             address: "fd99::1".parse().unwrap(),
         }),
         outside: None,
+        public: vec![],
     }
 }
 
@@ -130,6 +131,9 @@ fn said_of_exit(exit: &Exit) -> String {
     for address in &exit.behind {
         let _infallible = writeln!(text, "  has {address} behind it");
     }
+    for address in &exit.public {
+        let _infallible = writeln!(text, "  is answered for as {address}");
+    }
     text + &said_of_table(&exit.translation)
 }
 
@@ -168,6 +172,10 @@ fn the_plan_says_everything() {
     expect_file!["plan/plan.txt"].assert_eq(&said(&plan));
 }
 
+fn public(address: std::net::IpAddr, member: std::net::IpAddr) -> Public {
+    Public { address, network: lan(1, vec![]).identity, member }
+}
+
 #[test]
 fn the_plan_says_what_goes_out_and_comes_in() {
     let mut wanted = everywhere();
@@ -176,9 +184,46 @@ fn the_plan_says_what_goes_out_and_comes_in() {
         interface: "eth0".parse().unwrap(),
         closed: vec!["192.0.2.0/24".parse().unwrap(), "::/0".parse().unwrap()],
     });
+    wanted.public = vec![
+        public([203, 0, 113, 7].into(), [10, 0, 0, 13].into()),
+        public("2001:db8::7".parse().unwrap(), "fd00:1::10".parse().unwrap()),
+    ];
     assert_eq!(check(&wanted), Ok(()));
     let plan = Plan::of(&wanted, Router::default());
     expect_file!["plan/exit.txt"].assert_eq(&said(&plan));
+}
+
+#[test]
+fn a_public_address_is_one_cards_whose_exit_is_here() {
+    let mut wanted = everywhere();
+    wanted.lans[0].exit = Some(super::Exit::Here);
+    wanted.outside = Some(Outside { interface: "eth0".parse().unwrap(), closed: vec![] });
+    let right = public([203, 0, 113, 7].into(), [10, 0, 0, 11].into());
+    let other = public([203, 0, 113, 8].into(), [10, 0, 0, 12].into());
+    let refused = |all: &[Public], exit| {
+        let mut wanted = wanted.clone();
+        (wanted.public, wanted.lans[0].exit) = (all.to_vec(), Some(exit));
+        matches!(check(&wanted), Err(Contradiction::Public(_)))
+    };
+    let here = super::Exit::Here;
+    assert!(!refused(&[right, other], here));
+    let elsewhere = super::Exit::Host { underlay: "192.0.2.9".parse().unwrap() };
+    assert!(refused(&[right], elsewhere));
+    assert!(refused(&[right, right], here));
+    assert!(refused(&[right, Public { member: right.member, ..other }], here));
+    assert!(refused(&[right, Public { address: right.address, ..other }], here));
+    for (address, member) in [
+        ("10.0.0.99", "10.0.0.11"),
+        ("0.0.0.0", "10.0.0.11"),
+        ("127.0.0.1", "10.0.0.11"),
+        ("224.0.0.1", "10.0.0.11"),
+        ("203.0.113.7", "10.0.0.77"),
+        ("203.0.113.7", "10.0.0.1"),
+        ("2001:db8::7", "10.0.0.11"),
+    ] {
+        let wrong = public(address.parse().unwrap(), member.parse().unwrap());
+        assert!(refused(&[wrong], here), "{address} for {member}");
+    }
 }
 
 #[test]

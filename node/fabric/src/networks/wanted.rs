@@ -21,6 +21,24 @@ pub struct Wanted {
     pub tunnel: Option<Tunnel>,
     /// The public network as this host has it; none if nothing of a network goes there from here.
     pub outside: Option<Outside>,
+    /// The public addresses of cards whose networks have their exit here.
+    pub public: Vec<Public>,
+}
+
+/// A public address that is a card's.
+///
+/// What comes in for it is the card's, with the sender's own address; what the card begins with
+/// the public network comes from it. The host answers for an IPv4 address on the interface to the
+/// public network, and says so at once when that is new. It does so for an IPv6 address only if
+/// the administrator has IPv6 forwarded there; else the site's routers have to send it here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Public {
+    /// The public address.
+    pub address: IpAddr,
+    /// The card's network.
+    pub network: Identity,
+    /// The card's own address there, of the same kind.
+    pub member: IpAddr,
 }
 
 /// The public network as one host has it.

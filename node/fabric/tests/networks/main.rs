@@ -4,4 +4,5 @@ mod guests;
 mod many_hosts;
 mod one_host;
 mod outside;
+mod public;
 mod scene;

@@ -13,18 +13,18 @@ use fabric::networks::{At, Cause, Exit, Lan, Outside, Peer, Rule, Traffic, Tunne
 use crate::scene::{Card, Guest, Host, Scene, inside, lan, wait_for, wanted};
 
 /// Somebody on the public network, and alpha's gateway there.
-const FAR: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
+pub(crate) const FAR: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
 const NEAR: &str = "203.0.113.1";
 
-struct World {
-    gateway: Host,
-    other: Host,
-    beta: Host,
-    far: Host,
+pub(crate) struct World {
+    pub(crate) gateway: Host,
+    pub(crate) other: Host,
+    pub(crate) beta: Host,
+    pub(crate) far: Host,
 }
 
 impl World {
-    fn new(scene: &Scene) -> Result<Self> {
+    pub(crate) fn new(scene: &Scene) -> Result<Self> {
         let (gateway, other) = (scene.host("g")?, scene.host("o")?);
         let (beta, far) = (scene.host("b")?, scene.host("w")?);
         Scene::wire((&gateway, "eth0", "192.0.2.1/24"), (&other, "eth0", "192.0.2.2/24"))?;
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// What each of the three wants of a network with a card at each, whose exit is at alpha.
-    fn wanted() -> Result<[Wanted; 3]> {
+    pub(crate) fn wanted() -> Result<[Wanted; 3]> {
         let host = |address: &str| -> Result<At> { Ok(At::Host { underlay: address.parse()? }) };
         let tunnel = |address: &str| -> Result<Option<Tunnel>> {
             Ok(Some(Tunnel { device: "wg0".parse()?, address: address.parse()? }))
@@ -71,7 +71,7 @@ impl World {
         Ok([first, second, third])
     }
 
-    fn converge(&self, all: &[Wanted; 3]) -> Result<Vec<Change>> {
+    pub(crate) fn converge(&self, all: &[Wanted; 3]) -> Result<Vec<Change>> {
         [&self.gateway, &self.other, &self.beta]
             .iter()
             .zip(all)
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// The guests plugged in, each with its gateway as its way to everywhere.
-    fn populate(&self, all: &[Wanted; 3]) -> Result<[Guest; 3]> {
+    pub(crate) fn populate(&self, all: &[Wanted; 3]) -> Result<[Guest; 3]> {
         self.converge(all)?;
         let guests = [
             self.gateway.plug(&all[0].lans[0], &Card(1))?,
@@ -96,13 +96,13 @@ impl World {
     }
 }
 
-fn outside() -> Result<Option<Outside>> {
+pub(crate) fn outside() -> Result<Option<Outside>> {
     let closed = vec!["203.0.113.128/25".parse()?];
     Ok(Some(Outside { interface: "wan".parse()?, closed }))
 }
 
 /// A network whose cards may begin anything.
-fn open(number: u8, cards: Vec<fabric::networks::Member>) -> Lan {
+pub(crate) fn open(number: u8, cards: Vec<fabric::networks::Member>) -> Lan {
     let mut network = lan(number, cards);
     let everyone = ["0.0.0.0/0", "::/0"].map(|net| net.parse().expect("a prefix"));
     let rules = everyone.map(|net| Rule { traffic: Traffic::Any, peer: Peer::Prefix(net) });
@@ -110,14 +110,14 @@ fn open(number: u8, cards: Vec<fabric::networks::Member>) -> Lan {
     network
 }
 
-fn leads_everywhere(guest: &Guest) -> Result<()> {
+pub(crate) fn leads_everywhere(guest: &Guest) -> Result<()> {
     guest.ip("route add default via 10.0.0.1")?;
     guest.ip("-6 route add default via fd00:1::1 metric 1")?;
     Ok(())
 }
 
 /// Who connected, as a listener on the public network sees it.
-fn seen_from(far: &Host, guest: &Guest, port: u16) -> Result<IpAddr> {
+pub(crate) fn seen_from(far: &Host, guest: &Guest, port: u16) -> Result<IpAddr> {
     let listener = far.within(|| Ok(TcpListener::bind((FAR[0], port))?))?;
     let mut stream = guest.connects(&format!("{}:{port}", FAR[0]))?.context("no connection")?;
     let (mut accepted, from) = listener.accept()?;

@@ -201,25 +201,31 @@ impl Host {
 
     /// Plugs a card into its network.
     pub(crate) fn plug(&self, lan: &Lan, card: &Card) -> Result<Guest> {
-        let (host, name, tap) = (&self.name, card.namespace(lan), card.tap());
-        let (mac, bridge) = (card.mac(), bridge(lan.identity));
+        let name = card.namespace(lan);
         ip(&format!("netns add {name}"))?;
+        ip(&format!("-n {name} link set lo up"))?;
+        let guest = Guest { name };
+        self.join(&guest, lan, card)?;
+        Ok(guest)
+    }
+
+    /// Plugs a guest that is there already into its network on this host.
+    pub(crate) fn join(&self, guest: &Guest, lan: &Lan, card: &Card) -> Result<()> {
+        let (host, name, tap) = (&self.name, &guest.name, card.tap());
+        let (mac, mtu, bridge) = (card.mac(), lan.mtu, bridge(lan.identity));
         ip(&format!(
             "-n {host} link add {tap} type veth peer name eth0 address {mac} netns {name}"
         ))?;
-        let mtu = lan.mtu;
         ip(&format!("-n {host} link set {tap} mtu {mtu} master {bridge} up"))?;
         ip(&format!("-n {name} link set eth0 mtu {mtu}"))?;
-        ip(&format!("-n {name} link set lo up"))?;
         ip(&format!("-n {name} link set eth0 up"))?;
-        let guest = Guest { name };
         if let Some(address) = card.v4() {
             guest.ip(&format!("addr add {address}/24 dev eth0"))?;
         }
         if let Some(address) = card.v6() {
             guest.ip(&format!("addr add {address}/64 dev eth0 nodad"))?;
         }
-        Ok(guest)
+        Ok(())
     }
 }
 

@@ -177,6 +177,14 @@ fn ip(address: &NeighbourAddress) -> Option<IpAddr> {
     }
 }
 
+/// Whom an entry is about.
+pub(super) fn destination(message: &NeighbourMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(address) => ip(address),
+        _ => None,
+    })
+}
+
 fn mac(message: &NeighbourMessage) -> Option<[u8; 6]> {
     message.attributes.iter().find_map(|it| match it {
         NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok(),
@@ -196,13 +204,7 @@ pub(super) async fn neighbours(
         .neighbours
         .iter()
         .filter(|it| it.header.ifindex == index && it.header.state == NeighbourState::Permanent);
-    let known = |it: &NeighbourMessage| {
-        let address = it.attributes.iter().find_map(|attribute| match attribute {
-            NeighbourAttribute::Destination(address) => ip(address),
-            _ => None,
-        });
-        Some((address?, mac(it)?))
-    };
+    let known = |it: &NeighbourMessage| Some((destination(it)?, mac(it)?));
     let found: BTreeMap<IpAddr, [u8; 6]> = ours.filter_map(known).collect();
     let mut change = Change::Nothing;
     for address in found.keys().filter(|address| !wanted.contains_key(address)) {

@@ -57,6 +57,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It could not be said who has an address.
+    #[error("cannot say through {interface} who has an address")]
+    Announce {
+        /// The interface.
+        interface: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// A network namespace could not be made, entered or removed.
     #[error("cannot {step} network namespace {}", .path.display())]
     Namespace {

@@ -14,15 +14,15 @@ use super::kernel::{Kernel, Links};
 use super::namespace::Namespace;
 use super::pair::{self, Pair};
 use super::routes::{self, Route};
-use super::{Error, filters};
+use super::{Error, filters, public};
 use crate::Change;
+use crate::networks::names::InterfaceName;
 use crate::networks::plan::exit::{HOST, INSIDE, OUTSIDE};
 use crate::networks::plan::filters::Table;
 use crate::networks::plan::{Exit, Router};
-use crate::networks::wanted::Wanted;
 
 /// Where the kernel says what it does with packets.
-const SETTINGS: &str = "/proc/sys/net";
+pub(super) const SETTINGS: &str = "/proc/sys/net";
 
 /// Whether the host forwards packets of others, by its own administrator's will: what we turn on
 /// is for single interfaces.
@@ -115,7 +115,7 @@ fn routes_packets() -> io::Result<Change> {
 }
 
 /// Makes a setting of the kernel be so.
-fn set(path: &Path, value: &str) -> io::Result<Change> {
+pub(super) fn set(path: &Path, value: &str) -> io::Result<Change> {
     if fs::read_to_string(path)?.trim() == value {
         return Ok(Change::Nothing);
     }
@@ -123,18 +123,18 @@ fn set(path: &Path, value: &str) -> io::Result<Change> {
     Ok(Change::Made)
 }
 
-/// Makes the host send to its exits what is for them, and forward what comes from them.
+/// Makes the host send to its exits what is for them, answer for it outside, and forward what
+/// comes from them.
 pub(super) async fn host(
     kernel: &Kernel,
-    wanted: &Wanted,
+    outside: Option<&InterfaceName>,
     exits: &[&Exit],
 ) -> Result<Change, Error> {
-    let Some(outside) = wanted.outside.as_ref().filter(|_| !exits.is_empty()) else {
-        return Ok(Change::Nothing);
-    };
-    let (links, present) = (kernel.links().await?, Present::of(kernel).await?);
+    let links = kernel.links().await?;
+    let mut change = public::converge(kernel, &links, outside, exits).await?;
+    let Some(outside) = outside.filter(|_| !exits.is_empty()) else { return Ok(change) };
+    let present = Present::of(kernel).await?;
     let known = routes::present(kernel, "the host").await?;
-    let mut change = Change::Nothing;
     for exit in exits {
         // An exit that could not be made has been told of.
         let Some(link) = links.get(&exit.door) else { continue };
@@ -152,10 +152,10 @@ pub(super) async fn host(
         change = change.and(routes::converge(kernel, &known, index, &exit.door, &to).await?);
         change = change.and(forwards(&exit.door)?);
     }
-    if links.get(outside.interface.as_str()).is_none() {
-        return Err(Error::NoOutside(outside.interface.clone()));
+    if links.get(outside.as_str()).is_none() {
+        return Err(Error::NoOutside(outside.clone()));
     }
-    Ok(change.and(forwards(outside.interface.as_str())?))
+    Ok(change.and(forwards(outside.as_str())?))
 }
 
 /// Lets the host forward what comes in through one interface.

@@ -171,6 +171,14 @@ pub(super) fn mtu(link: &LinkMessage) -> Option<u32> {
     })
 }
 
+/// An interface's MAC address; none if it has none, as a tunnel's.
+pub(super) fn mac(link: &LinkMessage) -> Option<[u8; 6]> {
+    link.attributes.iter().find_map(|it| match it {
+        LinkAttribute::Address(bytes) => bytes.as_slice().try_into().ok(),
+        _ => None,
+    })
+}
+
 /// The bridge that an interface is a port of.
 pub(super) fn bridge_of(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|it| match it {

@@ -1,6 +1,7 @@
 //! The plan made so on Linux: netlink for devices and entries, nft for filters, dnsmasq for DHCP
 //! and DNS. Nothing here decides what should be there.
 
+mod announce;
 mod entries;
 mod error;
 mod exit;
@@ -9,6 +10,7 @@ mod kernel;
 mod look;
 mod namespace;
 mod pair;
+mod public;
 mod remove;
 mod routes;
 mod segment;
@@ -174,7 +176,8 @@ impl Networks for Linux {
             }
         }
         let exits: Vec<_> = plan.lans.iter().filter_map(|lan| lan.exit.as_ref()).collect();
-        match exit::host(&kernel, wanted, &exits).await {
+        let outside = wanted.outside.as_ref().map(|outside| &outside.interface);
+        match exit::host(&kernel, outside, &exits).await {
             Ok(made) => change = change.and(made),
             Err(error) => {
                 fault.get_or_insert(error);

@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::super::names::{Key, Kind, link_local};
-use super::super::wanted::{self, Lan};
+use super::super::wanted::{self, Lan, Public, Wanted};
 use super::filters::{Table, translation};
 
 /// The interface of the exit that is on the network, and the one that leads to the host.
@@ -49,15 +49,17 @@ pub(in super::super) struct Exit {
     pub(in super::super) door: String,
     /// The MAC addresses of that pair: the host's end, and the exit's.
     pub(in super::super) doors: [[u8; 6]; 2],
-    /// What the host sends to the exit.
+    /// What the host sends to the exit: what the cards share, and what they have for themselves.
     pub(in super::super) behind: Vec<IpAddr>,
+    /// Those of them that the host answers for outside.
+    pub(in super::super) public: Vec<IpAddr>,
     /// What the exit makes of whose addresses.
     pub(in super::super) translation: Table,
 }
 
 impl Exit {
     /// The exit of a network; none if it is elsewhere, or nowhere.
-    pub(super) fn of(lan: &Lan, key: Key, zone: u16) -> Option<Self> {
+    pub(super) fn of(lan: &Lan, wanted: &Wanted, key: Key, zone: u16) -> Option<Self> {
         match lan.exit {
             Some(wanted::Exit::Here) => {}
             Some(wanted::Exit::Host { .. } | wanted::Exit::Site { .. }) | None => return None,
@@ -68,6 +70,8 @@ impl Exit {
             let own = member.v4.map(IpAddr::from).into_iter().chain(member.v6.map(IpAddr::from));
             own.map(|address| (address, super::mac_bytes(member.mac)))
         });
+        let (shared, own) = (shared(lan, zone), own(lan, wanted));
+        let public: Vec<IpAddr> = own.iter().map(|public| public.address).collect();
         Some(Self {
             namespace: key.name(Kind::ExitNamespace),
             port: key.name(Kind::Exit),
@@ -77,8 +81,9 @@ impl Exit {
             neighbours: known.collect(),
             door: key.name(Kind::Door),
             doors: key.door(),
-            behind: shared(lan, zone),
-            translation: translation::table(lan, zone),
+            behind: shared.iter().chain(&public).copied().collect(),
+            public,
+            translation: translation::table(lan, &shared, &own),
         })
     }
 }
@@ -99,4 +104,10 @@ pub(super) fn shared(lan: &Lan, zone: u16) -> Vec<IpAddr> {
     let v4 = lan.v4.map(|_| IpAddr::from([198, 18, high, low]));
     let v6 = Ipv6Addr::new(0xfd9c, 0x8e3a, 0x51d7, 0, 0, 0, 1, zone);
     v4.into_iter().chain(lan.v6.map(|_| IpAddr::V6(v6))).collect()
+}
+
+/// The public addresses that cards of a network have for themselves.
+pub(super) fn own(lan: &Lan, wanted: &Wanted) -> Vec<Public> {
+    let all = wanted.public.iter().filter(|public| public.network == lan.identity);
+    all.copied().collect()
 }

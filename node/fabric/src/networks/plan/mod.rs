@@ -88,7 +88,7 @@ fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
         let own = own.chain(lan.gateway_v6().map(IpAddr::from));
         neighbours.extend(own.map(|address| (address, mac)));
     }
-    let exit = Exit::of(lan, key, zones[&key]);
+    let exit = Exit::of(lan, wanted, key, zones[&key]);
     match lan.exit {
         Some(wanted::Exit::Here) => Some(Kind::Exit),
         Some(wanted::Exit::Host { .. }) => Some(Kind::Underlay),

@@ -3,8 +3,8 @@
 //! From an exit goes out what it has translated, to global addresses, through the interface to
 //! the public network and no other. Closed are the host itself; private and special addresses;
 //! what the user closes besides, such as the other hosts of the site; and the ports of VXLAN, since
-//! those hosts believe this one's address. An exit is sent answers, and nothing else. Rules of
-//! others on this host come afterwards, and may still refuse.
+//! those hosts believe this one's address. An exit is sent answers and what is for its public
+//! addresses, and nothing else. Rules of others on this host come afterwards, and may still refuse.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,14 +15,14 @@ use nftables::stmt::Statement;
 use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind};
-use super::super::super::wanted::{Exit, Lan, Outside, Wanted};
+use super::super::super::wanted::{Exit, Outside, Wanted};
 use super::super::Router;
-use super::super::exit::shared;
+use super::super::exit::{own, shared};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
 use super::translation::{OUTWARD, segments};
 use super::words::{
-    about, accept, address, any, by_family, dispatch, field, goto, in_state, is, is_not, lies_in,
-    number, text,
+    Family, about, accept, address, any, by_family, dispatch, field, goto, in_state, is, is_not,
+    lies_in, number, text,
 };
 use super::{Cause, Table};
 
@@ -52,42 +52,40 @@ pub(super) fn filter(
     table: &mut Table,
 ) {
     let Some(outside) = &wanted.outside else { return };
-    let exits: Vec<(&Lan, Key, Vec<IpAddr>)> = wanted
+    let exits: Vec<Way> = wanted
         .lans
         .iter()
         .filter(|lan| matches!(lan.exit, Some(Exit::Here)))
         .map(|lan| {
             let key = Key::of(lan.identity);
-            (lan, key, shared(lan, zones[&key]))
+            let public = own(lan, wanted).into_iter().map(|public| public.address).collect();
+            Way { key, shared: shared(lan, zones[&key]), public }
         })
         .collect();
-    if exits.is_empty() {
-        return;
-    }
     let doors = || text(format!("{}*", Kind::Door.letters()));
     table.hook("input", NfHook::Input, FIRST);
     table.refuse("input", [is(about(MetaKey::Iifname), doors())], None, Cause::ClosedDestination);
     table.hook("exits", NfHook::Forward, FIRST);
-    let ways = exits.iter().map(|(_, key, _)| (text(key.name(Kind::Door)), goto(name(*key))));
-    table.rule("exits", dispatch(about(MetaKey::Iifname), ways.collect::<Vec<_>>()));
+    let ways = exits.iter().map(|way| (text(way.key.name(Kind::Door)), goto(name(way.key))));
+    if let Some(step) = dispatch(about(MetaKey::Iifname), ways) {
+        table.rule("exits", [step]);
+    }
     table.rule("exits", [is(about(MetaKey::Oifname), doors()), goto("inwards".to_owned())]);
-    // Forwarding is on for the sake of the networks: the host becomes nobody else's router.
-    for (is_router, family) in [(router.v4, "ipv4"), (router.v6, "ipv6")] {
+    // Forwarding is on for the sake of the networks, and stays on when the last of them goes: the
+    // host becomes nobody else's router.
+    for (is_router, family) in [(router.v4, Family::V4), (router.v6, Family::V6)] {
         if !is_router {
             let comes = is(about(MetaKey::Iifname), text(&outside.interface));
-            let family = is(about(MetaKey::Nfproto), text(family));
+            let family = is(about(MetaKey::Nfproto), text(family.name()));
             table.refuse("exits", [comes, family], None, Cause::Unasked);
         }
     }
-    table.rule("inwards", segments());
-    for state in ["established", "related"] {
-        table.rule("inwards", [in_state(state), accept()]);
-    }
-    table.refuse("inwards", [], None, Cause::Unasked);
+    let public: Vec<IpAddr> = wanted.public.iter().map(|public| public.address).collect();
+    inwards(&exits, &public, table);
     table.translation("masquerade", NfHook::Postrouting, OUTWARD);
-    for (_, key, shared) in &exits {
-        outwards(*key, shared, outside, table);
-        for (family, shared) in by_family(shared.iter().copied()) {
+    for way in &exits {
+        outwards(way, &public, outside, table);
+        for (family, shared) in by_family(way.shared.iter().copied()) {
             if !shared.is_empty() {
                 let from = is(field(family.header(), "saddr"), any(shared));
                 let leaves = is(about(MetaKey::Oifname), text(&outside.interface));
@@ -97,15 +95,50 @@ pub(super) fn filter(
     }
 }
 
+/// One network's way out.
+struct Way {
+    key: Key,
+    /// What its cards share on the way, which the host translates once more.
+    shared: Vec<IpAddr>,
+    /// What its cards have for themselves.
+    public: Vec<IpAddr>,
+}
+
+/// What comes to the exits from outside: answers, and what is for a card's own public address. Who
+/// poses as a machine is not let in.
+fn inwards(exits: &[Way], public: &[IpAddr], table: &mut Table) {
+    let ours = exits.iter().flat_map(|way| way.shared.iter().chain(&way.public));
+    for (family, ours) in by_family(ours.copied()) {
+        if !ours.is_empty() {
+            let posing = is(field(family.header(), "saddr"), any(ours));
+            table.refuse("inwards", [posing], None, Cause::ForeignAddress);
+        }
+    }
+    table.rule("inwards", segments());
+    for state in ["established", "related"] {
+        table.rule("inwards", [in_state(state), accept()]);
+    }
+    to_public(public, "inwards", table);
+    table.refuse("inwards", [], None, Cause::Unasked);
+}
+
+fn to_public(public: &[IpAddr], chain: &str, table: &mut Table) {
+    for (family, public) in by_family(public.iter().copied()) {
+        if !public.is_empty() {
+            table.rule(chain, [is(field(family.header(), "daddr"), any(public)), accept()]);
+        }
+    }
+}
+
 fn name(key: Key) -> String {
     format!("exit-{key}")
 }
 
-fn outwards(key: Key, sources: &[IpAddr], outside: &Outside, table: &mut Table) {
-    let chain = &name(key);
-    let key = Some(key);
+fn outwards(way: &Way, public: &[IpAddr], outside: &Outside, table: &mut Table) {
+    let chain = &name(way.key);
+    let key = Some(way.key);
     // What belongs to no connection is not translated, and shows it by its source.
-    for (family, sources) in by_family(sources.iter().copied()) {
+    for (family, sources) in by_family(way.shared.iter().chain(&way.public).copied()) {
         if sources.is_empty() {
             let all = is(about(MetaKey::Nfproto), text(family.name()));
             table.refuse(chain, [all], key, Cause::NoConnection);
@@ -118,6 +151,8 @@ fn outwards(key: Key, sources: &[IpAddr], outside: &Outside, table: &mut Table) 
     for state in ["established", "related"] {
         table.rule(chain, [in_state(state), accept()]);
     }
+    // A machine may speak to another by its public address, as anyone outside may.
+    to_public(public, chain, table);
     let elsewhere = is_not(about(MetaKey::Oifname), text(&outside.interface));
     let private = CLOSED_V4.map(|net| super::words::prefix(net.parse().expect("a prefix")));
     let open: IpNet = OPEN_V6.parse().expect("a prefix");

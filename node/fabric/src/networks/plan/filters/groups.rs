@@ -24,7 +24,7 @@ use super::words::{
 use super::{Cause, Table};
 
 /// Where zones are given: before connections are looked up (priority -200).
-const ZONES: i32 = -300;
+pub(super) const ZONES: i32 = -300;
 
 /// One of the two judgements.
 #[derive(Clone, Copy)]

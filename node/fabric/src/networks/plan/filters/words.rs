@@ -155,16 +155,20 @@ pub(super) fn dispatch(key: Word, ways: impl IntoIterator<Item = (Word, Step)>) 
     })
 }
 
+/// What the key is mapped to; a rule whose key is not in the map ends there.
+pub(super) fn looked_up(key: Word, pairs: impl IntoIterator<Item = (Word, Word)>) -> Word {
+    let pairs: Vec<SetItem<'_>> =
+        pairs.into_iter().map(|(key, value)| SetItem::Mapping(key, value)).collect();
+    assert!(!pairs.is_empty(), "a map of nothing is not said");
+    let data = Expression::Named(NamedExpression::Set(pairs));
+    Expression::Named(NamedExpression::Map(Box::new(Map { key, data })))
+}
+
 /// Sets the zone of connections by interface.
 pub(super) fn zone(by: impl IntoIterator<Item = (Word, Word)>) -> Option<Step> {
-    let zones: Vec<SetItem<'_>> =
-        by.into_iter().map(|(name, zone)| SetItem::Mapping(name, zone)).collect();
-    (!zones.is_empty()).then(|| {
-        let data = Expression::Named(NamedExpression::Set(zones));
-        let map = Map { key: about(MetaKey::Iifname), data };
-        let value = Expression::Named(NamedExpression::Map(Box::new(map)));
-        Statement::Mangle(Mangle { key: connection("zone"), value })
-    })
+    let zones: Vec<(Word, Word)> = by.into_iter().collect();
+    (!zones.is_empty())
+        .then(|| becomes(connection("zone"), looked_up(about(MetaKey::Iifname), zones)))
 }
 
 /// The addresses of IPv4, and those of IPv6: a rule speaks of one kind.
