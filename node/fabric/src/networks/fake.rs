@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::check::check;
 use super::state::{LanState, State};
-use super::{Error, Networks, Wanted};
+use super::{Error, Networks, Tap, Wanted};
 use crate::Change;
 
 /// A host's networks without a network.
@@ -18,6 +18,7 @@ pub struct Fake {
 #[derive(Debug, Default)]
 struct Inner {
     present: Option<Wanted>,
+    announced: Vec<Tap>,
     failures: u32,
 }
 
@@ -32,6 +33,12 @@ impl Fake {
     #[must_use]
     pub fn present(&self) -> Option<Wanted> {
         self.inner().present.clone()
+    }
+
+    /// Which cards were announced, in order, as often as they were.
+    #[must_use]
+    pub fn announced(&self) -> Vec<Tap> {
+        self.inner().announced.clone()
     }
 
     /// Makes the next calls fail, this many of them, without having acted.
@@ -58,6 +65,11 @@ impl Networks for Fake {
         }
         inner.present = Some(wanted.clone());
         Ok(Change::Made)
+    }
+
+    async fn announce(&self, _: &Wanted, tap: &Tap) -> Result<(), Error> {
+        self.inner().announced.push(tap.clone());
+        Ok(())
     }
 
     async fn close(&self) -> Result<(), Error> {

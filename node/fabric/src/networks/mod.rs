@@ -45,6 +45,17 @@ pub trait Networks: Send + Sync {
     /// leaves the rest to the next call.
     async fn converge(&self, wanted: &Wanted) -> Result<Change, Error>;
 
+    /// Says on this host, in the name of a card that began to run here this instant, who has its
+    /// addresses. Twice is as good as once; and a card that is not here says nothing.
+    ///
+    /// Other hosts and sites need not hear it, and do not: there, too, the bridges answer who has
+    /// which address, and know from [`Networks::converge`] where the card is.
+    ///
+    /// # Errors
+    ///
+    /// The card's network is not on this host yet.
+    async fn announce(&self, wanted: &Wanted, tap: &Tap) -> Result<(), Error>;
+
     /// Stops what serves the guests, and returns once it is gone. All else stays, so that the
     /// guests keep their connections.
     ///

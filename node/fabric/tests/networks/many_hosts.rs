@@ -206,6 +206,44 @@ fn a_card_that_moved_is_found_where_it_is() -> Result<()> {
 }
 
 #[test]
+fn a_card_that_runs_is_announced_on_its_host_and_nowhere_else() -> Result<()> {
+    inside("many_hosts::a_card_that_runs_is_announced_on_its_host_and_nowhere_else", |scene| {
+        let world = World::new(&scene)?;
+        let ([_first, _second, third], [(_, gateway), _, (_, mut wanted)]) = world.populate()?;
+        // A second card comes to beta, where the first one has a wrong idea of it.
+        wanted.lans[0].members[1] = Card(2).here();
+        let wanted = &wanted;
+        world.beta.converge(wanted)?;
+        world.beta.plug(&wanted.lans[0], &Card(2))?;
+        world.beta.converge(wanted)?;
+        let addresses = ["10.0.0.12", "fd00:1::12"];
+        for address in addresses {
+            let wrong = format!("neigh replace {address} lladdr 52:00:00:00:00:66 dev eth0");
+            third.ip(&format!("{wrong} nud stale"))?;
+        }
+        let neighbour = || world.gateway.drops(&gateway, Cause::Neighbour);
+        let before = neighbour()?;
+        for _ in 0..2 {
+            world.beta.announce(wanted, &Card(2).tap())?;
+            for address in addresses {
+                wait_for(address, || {
+                    let known = third.ip(&format!("neigh show {address}"))?;
+                    Ok(known.contains(&Card(2).mac().to_string()).then_some(()))
+                })?;
+            }
+        }
+        // The frames went out before those that come back now.
+        assert!(third.reaches([10, 0, 0, 11])?);
+        assert_eq!(neighbour()?, before);
+        // What is not here is not announced, and what has no network here cannot be.
+        world.beta.announce(wanted, &Card(1).tap())?;
+        assert!(world.other.announce(wanted, &Card(2).tap()).is_ok());
+        assert!(scene.host("x")?.announce(wanted, &Card(2).tap()).is_err());
+        Ok(())
+    })
+}
+
+#[test]
 fn without_a_tunnel_the_rest_goes_on_and_with_a_new_one_all_does() -> Result<()> {
     let test = "many_hosts::without_a_tunnel_the_rest_goes_on_and_with_a_new_one_all_does";
     inside(test, |scene| {

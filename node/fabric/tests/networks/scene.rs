@@ -148,6 +148,10 @@ impl Host {
         self.asks(async |fabric| Ok(fabric.converge(wanted).await?))
     }
 
+    pub(crate) fn announce(&self, wanted: &Wanted, tap: &Tap) -> Result<()> {
+        self.asks(async |fabric| Ok(fabric.announce(wanted, tap).await?))
+    }
+
     pub(crate) fn close(&self) -> Result<()> {
         self.asks(async |fabric| Ok(fabric.close().await?))
     }

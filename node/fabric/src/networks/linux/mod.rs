@@ -30,12 +30,14 @@ use self::entries::Present;
 pub use self::error::Error;
 use self::kernel::{Kernel, Links};
 use self::namespace::Namespace;
+use super::Networks;
 use super::check::check;
-use super::names::{Identity, Key, Kind};
+use super::names::{Identity, Key, Kind, Tap, mac_bytes};
+use super::plan::addresses;
 use super::plan::filters::Table;
 use super::plan::{Plan, Segment};
 use super::state::State;
-use super::{Networks, Wanted};
+use super::wanted::{At, Lan, Member, Wanted};
 use crate::Change;
 use crate::linux::dnsmasq;
 use crate::linux::process::Process;
@@ -189,6 +191,14 @@ impl Networks for Linux {
             Some(error) => Err(error),
             None => Ok(change.and(removed)),
         }
+    }
+
+    async fn announce(&self, wanted: &Wanted, tap: &Tap) -> Result<(), Error> {
+        let is_it =
+            |member: &&Member| matches!(&member.at, At::Here { tap: own, .. } if own == tap);
+        let of = |lan: &Lan| Some((Key::of(lan.identity), lan.members.iter().find(is_it)?.clone()));
+        let Some((key, member)) = wanted.lans.iter().find_map(of) else { return Ok(()) };
+        announce::announce(&key.name(Kind::Bridge), mac_bytes(member.mac), addresses(&member))
     }
 
     async fn close(&self) -> Result<(), Error> {
