@@ -7,13 +7,22 @@ use ipnet::IpNet;
 use protocol::hull::Mac;
 
 use super::names::{Identity, Key, Tap};
-use super::wanted::{At, Exit, GroupId, Lan, Member, Peer, Ports, Public, Rule, Traffic, Wanted};
+use super::wanted::{
+    At, Exit, GroupId, Hop, Lan, Member, Peer, Ports, Public, Route, Rule, Traffic, Wanted,
+};
 
 /// The smallest packet that IPv6 goes through (RFC 8200, section 5).
 const MTU_MIN: u16 = 1280;
 
 /// The most cards on one network. Linux gives a bridge 1024 ports.
 const MEMBERS_MAX: usize = 1000;
+
+/// The most networks with a router between them: those of one service.
+const ROUTED_MAX: usize = protocol::networks::NETWORKS_MAX;
+
+/// The most routes of one network: EC2's limit for a table of them. Each is a rule that a packet
+/// on its way out is held against.
+const ROUTES_MAX: usize = 50;
 
 /// What is wanted contradicts itself.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -108,6 +117,21 @@ pub enum Contradiction {
         /// The network.
         network: Identity,
     },
+    /// A route that leads nowhere, or into the network itself, or is there twice.
+    #[error("network {network} cannot have a route to {}", .route.to)]
+    Route {
+        /// The network.
+        network: Identity,
+        /// The route.
+        route: Route,
+    },
+    /// A network cannot have a router to the others of its group: one is not there, or another
+    /// site's, or has addresses in common with it, or it is in two groups.
+    #[error("network {network} cannot be routed with the others of its group")]
+    Routed {
+        /// The network.
+        network: Identity,
+    },
     /// A public address is none, or twice; or it is for a card that is not on a network with its
     /// exit here, or has another one.
     #[error("address {} cannot be that of {} on network {}", .0.address, .0.member, .0.network)]
@@ -131,8 +155,62 @@ pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
         groups(lan)?;
         members(lan, wanted, &mut taps)?;
         exit(lan, wanted)?;
+        routes(lan)?;
     }
+    routed(wanted)?;
     public(wanted)
+}
+
+fn routed(wanted: &Wanted) -> Result<(), Contradiction> {
+    let mut taken = BTreeSet::new();
+    for group in &wanted.routed {
+        let mut others: Vec<&Lan> = Vec::new();
+        for network in group.lans.iter().copied() {
+            let fault = Contradiction::Routed { network };
+            let lan = wanted.lans.iter().find(|lan| lan.identity == network);
+            let Some(lan) = lan.filter(|_| taken.insert(network)) else { return Err(fault) };
+            let fits = |other: &&Lan| {
+                let apart = nets(lan).all(|net| nets(other).all(|it| !overlap(net, it)));
+                other.identity.home == network.home && apart
+            };
+            if !others.iter().all(fits) || others.len() == ROUTED_MAX {
+                return Err(fault);
+            }
+            others.push(lan);
+        }
+    }
+    Ok(())
+}
+
+fn routes(lan: &Lan) -> Result<(), Contradiction> {
+    let network = lan.identity;
+    let mut known = BTreeSet::new();
+    for route in &lan.routes {
+        let is_v4 = route.to.addr().is_ipv4();
+        let leads = match route.hop {
+            Hop::Card(address) => {
+                address.is_ipv4() == is_v4
+                    && lan.members.iter().flat_map(own).any(|it| it == address)
+            }
+            Hop::Exit => lan.exit.is_some(),
+            Hop::Nobody => true,
+        };
+        let is_own = nets(lan).any(|net| net.contains(&route.to));
+        let is_kind = nets(lan).any(|net| net.addr().is_ipv4() == is_v4);
+        let is_new = known.len() < ROUTES_MAX && known.insert(route.to);
+        if !leads || is_own || !is_kind || !is_new || route.to.addr() != route.to.network() {
+            return Err(Contradiction::Route { network, route: *route });
+        }
+    }
+    Ok(())
+}
+
+fn nets(lan: &Lan) -> impl Iterator<Item = IpNet> + use<> {
+    lan.v4.map(IpNet::from).into_iter().chain(lan.v6.map(IpNet::from))
+}
+
+fn overlap(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
 }
 
 fn public(wanted: &Wanted) -> Result<(), Contradiction> {
@@ -142,10 +220,9 @@ fn public(wanted: &Wanted) -> Result<(), Contradiction> {
         let lan = wanted.lans.iter().find(|lan| lan.identity == network);
         let is_on = lan.is_some_and(|lan| {
             let mut all = lan.members.iter().flat_map(own);
-            let nets = [lan.v4.map(IpNet::from), lan.v6.map(IpNet::from)];
             lan.exit == Some(Exit::Here)
                 && all.any(|own| own == member)
-                && !nets.into_iter().flatten().any(|net| net.contains(&address))
+                && !nets(lan).any(|net| net.contains(&address))
         });
         let is_address = address.is_ipv4() == member.is_ipv4()
             && !address.is_unspecified()

@@ -28,8 +28,8 @@ pub use self::names::{Identity, InterfaceName, MalformedInterfaceName, Tap, brid
 pub use self::plan::filters::Cause;
 pub use self::state::{Device, Drops, LanState, State};
 pub use self::wanted::{
-    At, BytesPerSecond, Exit, Group, GroupId, Lan, Member, Outside, Peer, Ports, Public, Rule,
-    Traffic, Tunnel, Vni, Wanted,
+    At, BytesPerSecond, Exit, Group, GroupId, Hop, Lan, Member, Outside, Peer, Ports, Public,
+    Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted,
 };
 use crate::Change;
 

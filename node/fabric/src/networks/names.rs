@@ -44,6 +44,10 @@ pub(super) enum Kind {
     Door,
     /// The exit's network namespace.
     ExitNamespace,
+    /// The end of the router's pair that is plugged into the bridge.
+    Router,
+    /// The network namespace of the router between networks, named after the first of them.
+    RouterNamespace,
 }
 
 impl Kind {
@@ -57,6 +61,8 @@ impl Kind {
             Self::Exit => "rse",
             Self::Door => "rso",
             Self::ExitNamespace => "rsm",
+            Self::Router => "rsr",
+            Self::RouterNamespace => "rsq",
         }
     }
 }
@@ -109,15 +115,22 @@ impl Key {
         [0x5e, a, b, c, d, e]
     }
 
+    /// The MAC address that the router between this network and others has on it, the same on
+    /// every host.
+    pub(super) const fn router(self) -> [u8; 6] {
+        let Self([a, b, c, d, e, _]) = self;
+        [0x6a, a, b, c, d, e]
+    }
+
     /// The MAC addresses of the pair from the exit to the host: the host's end, and the exit's.
     pub(super) const fn door(self) -> [[u8; 6]; 2] {
         let Self([a, b, c, d, e, _]) = self;
         [[0x62, a, b, c, d, e], [0x66, a, b, c, d, e]]
     }
 
-    /// Sixteen bits, the first candidate for the network's zone of connections.
+    /// Fifteen bits, the first candidate for the network's zone of connections.
     pub(super) const fn zone(self) -> u16 {
-        u16::from_be_bytes([self.0[4], self.0[5]])
+        u16::from_be_bytes([self.0[4], self.0[5]]) & 0x7fff
     }
 }
 

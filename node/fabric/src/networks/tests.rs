@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::check::{Contradiction, check};
 use super::names::{Key, Kind, Tap, mac_text};
 use super::plan::filters::Table;
-use super::plan::{Entry, Exit, Overlay, Plan, Router, Segment, Services};
+use super::plan::{Entry, Exit, Forwards, Overlay, Plan, Segment, Services};
 use super::{
-    At, Fake, Group, GroupId, Identity, InterfaceName, Lan, Member, Networks as _, Outside, Peer,
-    Ports, Public, Rule, Traffic, Tunnel, Vni, Wanted,
+    At, Fake, Group, GroupId, Hop, Identity, InterfaceName, Lan, Member, Networks as _, Outside,
+    Peer, Ports, Public, Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted,
 };
 use crate::{Change, HostName};
 
@@ -58,6 +58,7 @@ fn lan(number: u8, members: Vec<Member>) -> Lan {
         groups: vec![Group { id: GroupId(1), ingress: vec![], egress: vec![] }],
         speed: None,
         exit: None,
+        routes: vec![],
     }
 }
 
@@ -87,6 +88,7 @@ fn everywhere() -> Wanted {
         }),
         outside: None,
         public: vec![],
+        routed: vec![],
     }
 }
 
@@ -167,9 +169,91 @@ fn said_of(segment: &Segment) -> String {
 
 #[test]
 fn the_plan_says_everything() {
-    let plan = Plan::of(&everywhere(), Router::default());
-    assert_eq!(plan, Plan::of(&everywhere(), Router::default()));
+    let plan = Plan::of(&everywhere(), Forwards::default());
+    assert_eq!(plan, Plan::of(&everywhere(), Forwards::default()));
     expect_file!["plan/plan.txt"].assert_eq(&said(&plan));
+}
+
+/// Two networks with a router between them, of which one has a guest here.
+fn routed() -> Wanted {
+    let mut wanted = everywhere();
+    let mut blue = lan(2, vec![]);
+    (blue.v4, blue.v6) = ("10.0.1.0/24".parse().ok(), "fd00:2::/64".parse().ok());
+    let host = At::Host { underlay: "192.0.2.3".parse().unwrap() };
+    let mut fourth = member(4, host);
+    (fourth.v4, fourth.v6) = (Some([10, 0, 1, 14].into()), "fd00:2::40".parse().ok());
+    blue.members.push(fourth);
+    let lans = vec![wanted.lans[0].identity, blue.identity];
+    wanted.lans.push(blue);
+    wanted.routed.push(Routed { lans });
+    let route = |to: &str, hop| Route { to: to.parse().unwrap(), hop };
+    wanted.lans[0].routes = vec![
+        route("10.8.0.0/16", Hop::Card([10, 0, 0, 12].into())),
+        route("10.0.0.0/8", Hop::Nobody),
+        route("::/0", Hop::Card("fd00:1::10".parse().unwrap())),
+    ];
+    wanted
+}
+
+#[test]
+fn the_plan_says_what_is_routed() {
+    let wanted = routed();
+    assert_eq!(check(&wanted), Ok(()));
+    let plan = Plan::of(&wanted, Forwards::default());
+    let mut text = String::new();
+    for router in &plan.routers {
+        let _infallible = writeln!(text, "router in {}", router.namespace);
+        for leg in &router.legs {
+            let (port, inner, mac, mtu) = (&leg.port, &leg.inner, mac_text(leg.mac), leg.mtu);
+            let _infallible = writeln!(text, "  {inner} behind {port} as {mac} mtu {mtu}");
+            for net in leg.nets.iter().chain(&leg.addresses) {
+                let _infallible = writeln!(text, "    is on {net}");
+            }
+            for (address, mac) in &leg.neighbours {
+                let _infallible = writeln!(text, "    knows {address} as {}", mac_text(*mac));
+            }
+        }
+    }
+    expect_file!["plan/routed.txt"].assert_eq(&(text + &said(&plan)));
+}
+
+#[test]
+fn networks_are_routed_that_fit_together_by_routes_that_lead_somewhere() {
+    let refused = |spoil: &dyn Fn(&mut Wanted)| {
+        let mut wanted = routed();
+        spoil(&mut wanted);
+        check(&wanted).expect_err("a contradiction")
+    };
+    let groups: [&dyn Fn(&mut Wanted); 5] = [
+        &|it| it.routed.push(it.routed[0].clone()),
+        &|it| it.routed[0].lans.push(lan(3, vec![]).identity),
+        &|it| it.lans[1].v6 = it.lans[0].v6,
+        &|it| it.lans[1].v4 = "10.0.0.0/16".parse().ok(),
+        &|it| {
+            it.lans[1].identity.home = SiteId::from_bytes([8; 32]);
+            it.routed[0].lans[1] = it.lans[1].identity;
+        },
+    ];
+    for (number, spoil) in groups.into_iter().enumerate() {
+        let spoil = |it: &mut Wanted| {
+            it.lans[1].members.clear();
+            spoil(it);
+        };
+        let fault = refused(&spoil);
+        assert!(matches!(fault, Contradiction::Routed { .. }), "{number}: {fault}");
+    }
+    for (to, hop) in [
+        ("10.0.0.0/25", Hop::Nobody),
+        ("10.8.0.0/16", Hop::Nobody),
+        ("10.9.0.1/16", Hop::Nobody),
+        ("10.9.0.0/16", Hop::Exit),
+        ("10.9.0.0/16", Hop::Card([10, 0, 0, 99].into())),
+        ("10.9.0.0/16", Hop::Card("fd00:1::10".parse().unwrap())),
+    ] {
+        let route = Route { to: to.parse().unwrap(), hop };
+        let fault = refused(&|it| it.lans[0].routes.push(route));
+        assert!(matches!(fault, Contradiction::Route { .. }), "{to}: {fault}");
+    }
 }
 
 fn public(address: std::net::IpAddr, member: std::net::IpAddr) -> Public {
@@ -189,7 +273,7 @@ fn the_plan_says_what_goes_out_and_comes_in() {
         public("2001:db8::7".parse().unwrap(), "fd00:1::10".parse().unwrap()),
     ];
     assert_eq!(check(&wanted), Ok(()));
-    let plan = Plan::of(&wanted, Router::default());
+    let plan = Plan::of(&wanted, Forwards::default());
     expect_file!["plan/exit.txt"].assert_eq(&said(&plan));
 }
 
@@ -248,6 +332,8 @@ fn names_fit_the_kernel_and_are_known_again() {
         Kind::Exit,
         Kind::Door,
         Kind::ExitNamespace,
+        Kind::Router,
+        Kind::RouterNamespace,
     ] {
         let name = key.name(kind);
         assert!(name.len() <= 15, "{name}");

@@ -23,6 +23,38 @@ pub struct Wanted {
     pub outside: Option<Outside>,
     /// The public addresses of cards whose networks have their exit here.
     pub public: Vec<Public>,
+    /// Which of the networks have a router between them.
+    pub routed: Vec<Routed>,
+}
+
+/// Networks with a router between them, which is on every host that has a guest on one of them.
+/// Such a host has all of them, and so has each host on the way between two.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Routed {
+    /// Which: of one home, no two with addresses in common.
+    pub lans: Vec<Identity>,
+}
+
+/// Where a card sends what is for a prefix. What is for its own network, or one that is routed with
+/// that, goes there in any case; and of several routes the one with the longest prefix counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// The prefix.
+    pub to: IpNet,
+    /// Where.
+    pub hop: Hop,
+}
+
+/// The next one on the way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hop {
+    /// The card of the network that has this address. It may send what comes from there, too, and
+    /// what passes through it is judged where it comes from and where it goes to.
+    Card(IpAddr),
+    /// The network's exit, where it goes without a route as well.
+    Exit,
+    /// Nobody: it is dropped.
+    Nobody,
 }
 
 /// A public address that is a card's.
@@ -106,6 +138,8 @@ pub struct Lan {
     pub speed: Option<BytesPerSecond>,
     /// Where its way to the public network is; none if it has none.
     pub exit: Option<Exit>,
+    /// Where what leaves it goes, if not to its exit.
+    pub routes: Vec<Route>,
 }
 
 /// Where a network meets the public network, as this host sees it: in one place only, so that

@@ -5,4 +5,5 @@ mod many_hosts;
 mod one_host;
 mod outside;
 mod public;
+mod routed;
 mod scene;

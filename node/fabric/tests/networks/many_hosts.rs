@@ -266,18 +266,18 @@ fn without_a_tunnel_the_rest_goes_on_and_with_a_new_one_all_does() -> Result<()>
 }
 
 /// What a lying peer sends: VXLAN by hand, from its own side of the tunnel.
-struct Liar {
+pub(crate) struct Liar {
     socket: UdpSocket,
     to: (IpAddr, u16),
 }
 
 impl Liar {
-    fn at(host: &Host, from: &str, to: &str, port: u16) -> Result<Self> {
+    pub(crate) fn at(host: &Host, from: &str, to: &str, port: u16) -> Result<Self> {
         let socket = host.within(|| Ok(UdpSocket::bind((from.parse::<IpAddr>()?, 0))?))?;
         Ok(Self { socket, to: (to.parse()?, port) })
     }
 
-    fn says(&self, vni: u32, frame: &[u8]) -> Result<()> {
+    pub(crate) fn says(&self, vni: u32, frame: &[u8]) -> Result<()> {
         let mut packet = vec![8, 0, 0, 0];
         packet.extend((vni << 8).to_be_bytes());
         packet.extend(frame);
@@ -287,12 +287,12 @@ impl Liar {
 }
 
 /// A frame from a card to another, with this type and content.
-fn frame(from: [u8; 6], to: [u8; 6], kind: u16, content: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(from: [u8; 6], to: [u8; 6], kind: u16, content: &[u8]) -> Vec<u8> {
     [&to[..], &from, &kind.to_be_bytes(), content].concat()
 }
 
 /// UDP over IPv4 without a checksum, which IPv4 permits.
-fn udp(from: [u8; 4], to: [u8; 4], ports: [u16; 2], text: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(from: [u8; 4], to: [u8; 4], ports: [u16; 2], text: &[u8]) -> Vec<u8> {
     let length = u16::try_from(28 + text.len()).expect("short");
     let mut packet = vec![0x45, 0];
     packet.extend(length.to_be_bytes());

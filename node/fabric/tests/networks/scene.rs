@@ -299,6 +299,7 @@ pub(crate) fn lan(number: u8, members: Vec<Member>) -> Lan {
         groups: vec![Group { id: GroupId(1), ingress: vec![], egress: vec![] }],
         speed: None,
         exit: None,
+        routes: vec![],
     }
 }
 

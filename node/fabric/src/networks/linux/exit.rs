@@ -14,23 +14,23 @@ use super::kernel::{Kernel, Links};
 use super::namespace::Namespace;
 use super::pair::{self, Pair};
 use super::routes::{self, Route};
-use super::{Error, filters, public};
+use super::{Error, filters, public, router};
 use crate::Change;
 use crate::networks::names::InterfaceName;
 use crate::networks::plan::exit::{HOST, INSIDE, OUTSIDE};
 use crate::networks::plan::filters::Table;
-use crate::networks::plan::{Exit, Router};
+use crate::networks::plan::{Exit, Forwards};
 
 /// Where the kernel says what it does with packets.
 pub(super) const SETTINGS: &str = "/proc/sys/net";
 
 /// Whether the host forwards packets of others, by its own administrator's will: what we turn on
 /// is for single interfaces.
-pub(super) fn router() -> Router {
+pub(super) fn forwarding() -> Forwards {
     let is_set = |path: &str| {
         fs::read_to_string(Path::new(SETTINGS).join(path)).is_ok_and(|it| it.trim() != "0")
     };
-    Router { v4: is_set("ipv4/ip_forward"), v6: is_set("ipv6/conf/all/forwarding") }
+    Forwards { v4: is_set("ipv4/ip_forward"), v6: is_set("ipv6/conf/all/forwarding") }
 }
 
 /// Makes one network's exit as planned, but for its port's place on the bridge. What it translates
@@ -69,7 +69,7 @@ pub(super) async fn converge(
     change = change.and(joined).and(led);
     let name = plan.namespace.as_str();
     change = change.and(pair::addresses(&inside, lan, name, &plan.addresses).await?);
-    change = change.and(namespace.enter(routes_packets)?);
+    change = change.and(namespace.enter(|| router::forwards(&[INSIDE, OUTSIDE]))?);
 
     let present = routes::present(&inside, name).await?;
     let near = plan.nets.iter().map(|net| Route { to: *net, by: None }).collect();
@@ -95,23 +95,6 @@ fn everywhere(like: IpAddr) -> IpNet {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     IpNet::new(address, 0).expect("0 is a length of any prefix")
-}
-
-/// Lets the namespace of an exit forward, whatever namespaces begin with on this host.
-fn routes_packets() -> io::Result<Change> {
-    let mut change = Change::Nothing;
-    for (path, value) in [
-        ("ipv4/conf/all/forwarding", "1"),
-        ("ipv6/conf/all/forwarding", "1"),
-        // The host drops what has a wrong source; and what comes back to where it came from, when
-        // one machine of a network speaks to another by that one's public address, has a right one.
-        ("ipv4/conf/all/rp_filter", "0"),
-        ("ipv4/conf/lan/rp_filter", "0"),
-        ("ipv4/conf/out/rp_filter", "0"),
-    ] {
-        change = change.and(set(&Path::new(SETTINGS).join(path), value)?);
-    }
-    Ok(change)
 }
 
 /// Makes a setting of the kernel be so.

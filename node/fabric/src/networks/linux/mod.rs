@@ -12,6 +12,7 @@ mod namespace;
 mod pair;
 mod public;
 mod remove;
+mod router;
 mod routes;
 mod segment;
 mod services;
@@ -159,16 +160,26 @@ impl Networks for Linux {
         if !wanted.lans.is_empty() && !Path::new(SHOWN).exists() {
             return Err(Error::Unfiltered);
         }
-        let plan = Plan::of(wanted, exit::router());
+        let plan = Plan::of(wanted, exit::forwarding());
         let mut inner = self.inner.lock().await;
         let kernel = Kernel::here()?;
         // The filters know their interfaces by name, so they stand before the first one does.
         let mut change = filters::converge(&plan.filters, &mut inner.filters).await?;
+        // One network's trouble is not another's: the first fault is told at the end.
+        let mut fault = None;
+        let links = kernel.links().await?;
+        for router in &plan.routers {
+            let namespace = self.namespaces.join(&router.namespace);
+            match router::converge(&kernel, &links, router, &namespace).await {
+                Ok(made) => change = change.and(made),
+                Err(error) => {
+                    fault.get_or_insert(error);
+                }
+            }
+        }
         let entries = Present::of(&kernel).await?;
         let (links, shapes) = (kernel.links().await?, shape::present(&kernel).await?);
         let present = Listed { links, entries, shapes };
-        // One network's trouble is not another's: the first fault is told at the end.
-        let mut fault = None;
         for segment in &plan.lans {
             match self.segment(&kernel, &present, segment, &mut inner).await {
                 Ok(made) => change = change.and(made),

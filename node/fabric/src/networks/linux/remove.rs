@@ -32,6 +32,14 @@ pub(super) async fn unwanted(
         Namespace::remove(&namespaces.join(key.name(Kind::ExitNamespace)))?;
         change = Change::Made;
     }
+    let kept: BTreeSet<&str> = plan.routers.iter().map(|it| it.namespace.as_str()).collect();
+    for key in keys_in(Kind::RouterNamespace, namespaces)? {
+        let name = key.name(Kind::RouterNamespace);
+        if !kept.contains(name.as_str()) {
+            Namespace::remove(&namespaces.join(name))?;
+            change = Change::Made;
+        }
+    }
     let planned: BTreeSet<String> = plan
         .lans
         .iter()
@@ -40,7 +48,8 @@ pub(super) async fn unwanted(
             let overlays = overlays.map(|overlay| overlay.name.clone());
             let port = lan.services.iter().map(|services| services.port.clone());
             let exit = lan.exit.iter().flat_map(|exit| [exit.port.clone(), exit.door.clone()]);
-            overlays.chain(port).chain(exit).chain([lan.bridge.clone()])
+            let router = lan.router.clone();
+            overlays.chain(port).chain(exit).chain(router).chain([lan.bridge.clone()])
         })
         .collect();
     let links = kernel.links().await?;
@@ -50,6 +59,7 @@ pub(super) async fn unwanted(
         (Kind::Services, InfoKind::Veth),
         (Kind::Exit, InfoKind::Veth),
         (Kind::Door, InfoKind::Veth),
+        (Kind::Router, InfoKind::Veth),
         (Kind::Bridge, InfoKind::Bridge),
     ];
     for (kind, form) in kinds {

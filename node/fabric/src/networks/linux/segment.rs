@@ -137,7 +137,8 @@ pub(super) async fn ports(
     let away = overlays.map(|overlay| (overlay.name.as_str(), true));
     let services = plan.services.iter().map(|services| (services.port.as_str(), false));
     let exit = plan.exit.iter().map(|exit| (exit.port.as_str(), false));
-    for (name, leads_away) in away.chain(services).chain(exit) {
+    let router = plan.router.iter().map(|port| (port.as_str(), false));
+    for (name, leads_away) in away.chain(services).chain(exit).chain(router) {
         let Some(link) = links.get(name) else { continue };
         change = change.and(port(kernel, link, name, bridge, leads_away).await?);
         if kernel.raise(link, name).await? {

@@ -6,6 +6,7 @@
 pub(super) mod exit;
 pub(super) mod filters;
 mod overlay;
+mod router;
 pub(super) mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 pub(super) use self::exit::Exit;
 use self::filters::Filters;
 pub(super) use self::overlay::{Entry, Overlay};
+pub(super) use self::router::Router;
 pub(super) use self::services::Services;
 use super::names::{Key, Kind, Tap, link_local, mac_bytes};
 use super::wanted::{self, At, BytesPerSecond, Lan, Member, Wanted};
@@ -22,6 +24,8 @@ use super::wanted::{self, At, BytesPerSecond, Lan, Member, Wanted};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Plan {
     pub(super) lans: Vec<Segment>,
+    /// What is between them.
+    pub(super) routers: Vec<Router>,
     pub(super) filters: Filters,
 }
 
@@ -39,6 +43,8 @@ pub(super) struct Segment {
     pub(super) services: Option<Services>,
     /// The way to the public network, if it is on this host.
     pub(super) exit: Option<Exit>,
+    /// The port of the router to other networks, if one is on this host.
+    pub(super) router: Option<String>,
     /// Which port leads to which card.
     pub(super) ports: BTreeMap<[u8; 6], String>,
     /// Who has which address: the bridge answers for those who are elsewhere.
@@ -48,16 +54,16 @@ pub(super) struct Segment {
 }
 
 impl Plan {
-    pub(super) fn of(wanted: &Wanted, router: Router) -> Self {
+    pub(super) fn of(wanted: &Wanted, forwards: Forwards) -> Self {
         let zones = zones(wanted);
         let lans = wanted.lans.iter().map(|lan| segment(lan, wanted, &zones)).collect();
-        Self { lans, filters: Filters::of(wanted, &zones, router) }
+        Self { lans, routers: Router::all(wanted), filters: Filters::of(wanted, &zones, forwards) }
     }
 }
 
 /// Whether the host forwarded packets of others before, in each version of IP: then it goes on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Router {
+pub(super) struct Forwards {
     pub(super) v4: bool,
     pub(super) v6: bool,
 }
@@ -96,6 +102,8 @@ fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
         None => None,
     }
     .and_then(|kind| ports.insert(key.exit(), key.name(kind)));
+    let router = router::is_here(lan, wanted).then(|| key.name(Kind::Router));
+    ports.extend(router.clone().map(|port| (key.router(), port)));
     Segment {
         key,
         bridge: key.name(Kind::Bridge),
@@ -104,6 +112,7 @@ fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
         tunnel: Overlay::among_sites(lan, wanted, key),
         services,
         exit,
+        router,
         ports,
         neighbours,
         taps,
@@ -117,8 +126,14 @@ pub(super) fn addresses(member: &Member) -> impl Iterator<Item = IpAddr> {
     member.v4.map(IpAddr::from).into_iter().chain(v6)
 }
 
+/// What distinguishes the zone of what only passes through this host.
+pub(super) const PASSING: u16 = 0x8000;
+
 /// A zone of connections for each network, so that equal addresses and ports of two networks are
 /// two connections.
+///
+/// What only passes through this host is in the zone with the highest bit set: it may be seen in
+/// one direction alone, and if a card comes here later, nothing is believed of what passed before.
 ///
 /// The zone follows from the network, so that connections outlive a node and a change of the
 /// table. Two networks that draw the same are kept apart by taking the next free one; zone 0 is
@@ -130,7 +145,7 @@ pub(super) fn zones(wanted: &Wanted) -> BTreeMap<Key, u16> {
     for key in keys {
         let mut zone = key.zone();
         while !taken.insert(zone) {
-            zone = zone.wrapping_add(1);
+            zone = (zone + 1) & !PASSING;
         }
         zones.insert(key, zone);
     }

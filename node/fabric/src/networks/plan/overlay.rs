@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::super::names::{Key, Kind, mac_bytes};
 use super::super::wanted::{At, Exit, Lan, Vni, Wanted};
+use super::router::siblings;
 
 /// The UDP port among the hosts of a site: the one that Linux took before there was a standard.
 pub(in super::super) const UNDERLAY_PORT: u16 = 8472;
@@ -51,7 +52,11 @@ impl Overlay {
         if let Some(Exit::Host { underlay: to }) = lan.exit {
             entries.insert(Entry { mac: key.exit(), to, vni: lan.vni });
         }
-        let local = wanted.underlay.filter(|_| !entries.is_empty())?;
+        // A router elsewhere sends what comes from there, whoever is there of this network.
+        let passes = siblings(lan, wanted).into_iter().flat_map(|lan| &lan.members);
+        let is_for_us = |at: &At| matches!(at, At::Host { .. });
+        let is_used = !entries.is_empty() || passes.map(|it| &it.at).any(is_for_us);
+        let local = wanted.underlay.filter(|_| is_used)?;
         let name = key.name(Kind::Underlay);
         Some(Self { name, vni: lan.vni, port: UNDERLAY_PORT, local, device: None, entries })
     }
@@ -65,7 +70,10 @@ impl Overlay {
         if let Some(Exit::Site { gateway, vni }) = lan.exit {
             entries.insert(Entry { mac: key.exit(), to: IpAddr::V6(gateway), vni });
         }
-        let tunnel = wanted.tunnel.as_ref().filter(|_| !entries.is_empty())?;
+        let passes = siblings(lan, wanted).into_iter().flat_map(|lan| &lan.members);
+        let is_for_us = |at: &At| matches!(at, At::Site { .. });
+        let is_used = !entries.is_empty() || passes.map(|it| &it.at).any(is_for_us);
+        let tunnel = wanted.tunnel.as_ref().filter(|_| is_used)?;
         Some(Self {
             name: key.name(Kind::Tunnel),
             vni: lan.vni,

@@ -49,6 +49,8 @@ causes! {
     NoConnection, "no-connection";
     /// A guest spoke to the host, or by the exit to where only the site and its hosts are.
     ClosedDestination, "closed-destination";
+    /// For a prefix that leads nowhere.
+    NoRoute, "no-route";
     /// From the public network to nobody who asked.
     Unasked, "unasked";
     /// VXLAN that did not come through the device it belongs to.

@@ -16,7 +16,7 @@ use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind};
 use super::super::super::wanted::{Exit, Outside, Wanted};
-use super::super::Router;
+use super::super::Forwards;
 use super::super::exit::{own, shared};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
 use super::translation::{OUTWARD, segments};
@@ -48,7 +48,7 @@ const OPEN_V6: &str = "2000::/3";
 pub(super) fn filter(
     wanted: &Wanted,
     zones: &BTreeMap<Key, u16>,
-    router: Router,
+    forwards: Forwards,
     table: &mut Table,
 ) {
     let Some(outside) = &wanted.outside else { return };
@@ -73,8 +73,8 @@ pub(super) fn filter(
     table.rule("exits", [is(about(MetaKey::Oifname), doors()), goto("inwards".to_owned())]);
     // Forwarding is on for the sake of the networks, and stays on when the last of them goes: the
     // host becomes nobody else's router.
-    for (is_router, family) in [(router.v4, Family::V4), (router.v6, Family::V6)] {
-        if !is_router {
+    for (forwards, family) in [(forwards.v4, Family::V4), (forwards.v6, Family::V6)] {
+        if !forwards {
             let comes = is(about(MetaKey::Iifname), text(&outside.interface));
             let family = is(about(MetaKey::Nfproto), text(family.name()));
             table.refuse("exits", [comes, family], None, Cause::Unasked);

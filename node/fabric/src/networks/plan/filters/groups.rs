@@ -15,11 +15,11 @@ use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind};
 use super::super::super::wanted::{At, Group, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
-use super::super::addresses;
 use super::super::services::{METADATA_V4, METADATA_V6};
+use super::super::{PASSING, addresses};
 use super::words::{
-    Family, Step, Word, about, accept, any, by_family, dispatch, field, goto, in_state, is, jump,
-    lies_in, number, one_of, original, range, text, zone,
+    Family, Step, Word, about, accept, any, becomes, by_family, connection, dispatch, field, goto,
+    in_state, is, jump, lies_in, number, one_of, original, range, text,
 };
 use super::{Cause, Table};
 
@@ -69,8 +69,12 @@ impl Way {
 
 pub(super) fn filter(wanted: &Wanted, zones: &BTreeMap<Key, u16>, table: &mut Table) {
     table.hook("zones", NfHook::Prerouting, ZONES);
-    let zones = zones.iter().map(|(key, zone)| (text(key.name(Kind::Bridge)), number(*zone)));
-    if let Some(step) = zone(zones) {
+    let mut ways = Vec::new();
+    for lan in &wanted.lans {
+        let key = Key::of(lan.identity);
+        ways.push((text(key.name(Kind::Bridge)), goto(zone(lan, key, zones[&key], table))));
+    }
+    if let Some(step) = dispatch(about(MetaKey::Iifname), ways) {
         table.rule("zones", [step]);
     }
     for (priority, way) in [(0, Way::Outward), (1, Way::Inward)] {
@@ -90,11 +94,33 @@ pub(super) fn filter(wanted: &Wanted, zones: &BTreeMap<Key, u16>, table: &mut Ta
     }
 }
 
+/// Gives the connections of the cards that are here their zone, and what passes through another.
+fn zone(lan: &Lan, key: Key, zone: u16, table: &mut Table) -> String {
+    let chain = format!("zone-{key}");
+    let gives = |zone: u16| becomes(connection("zone"), number(zone));
+    for end in own_ends(lan) {
+        table.rule(&chain, [end, gives(zone), accept()]);
+    }
+    table.rule(&chain, [gives(zone | PASSING)]);
+    chain
+}
+
+/// One end of a packet is one of the cards that are here.
+fn own_ends(lan: &Lan) -> impl Iterator<Item = Step> {
+    let here = lan.members.iter().filter(|member| matches!(member.at, At::Here { .. }));
+    let ends = by_family(here.flat_map(addresses)).into_iter().flat_map(|(family, own)| {
+        ["saddr", "daddr"].map(|end| (!own.is_empty()).then(|| (family, end, own.clone())))
+    });
+    ends.flatten().map(|(family, end, own)| is(field(family.header(), end), any(own)))
+}
+
 fn network(lan: &Lan, key: Key, way: Way, chain: &str, table: &mut Table) {
     for step in always(lan) {
         table.rule(chain, step.into_iter().chain([accept()]));
     }
-    table.refuse(chain, [in_state("invalid")], Some(key), Cause::NoConnection);
+    for end in own_ends(lan) {
+        table.refuse(chain, [end, in_state("invalid")], Some(key), Cause::NoConnection);
+    }
     let mut ways = [(Family::V4, Vec::new()), (Family::V6, Vec::new())];
     for member in &lan.members {
         let At::Here { tap, .. } = &member.at else { continue };

@@ -2,8 +2,9 @@
 //!
 //! | where | what is decided | file |
 //! | --- | --- | --- |
-//! | bridge, prerouting | who a frame is from: only what its port may say | [`ports`] |
-//! | bridge, forward | what stays on this host, and what a tap is for | [`ports`] |
+//! | bridge, prerouting | who a frame is from: only what its port may say | [`ports`], [`places`] |
+//! | bridge, prerouting | who is next on the way out of the network | [`ways`] |
+//! | bridge, forward | what stays on this host, and what a tap is for | [`ports`], [`places`] |
 //! | bridge, input | nothing of a network reaches the host itself | [`ports`] |
 //! | inet, input | who may speak to us in VXLAN, about which network, as which card | [`overlay`] |
 //! | inet, forward | who may begin what with whom | [`groups`] |
@@ -21,6 +22,7 @@ mod cause;
 mod exits;
 mod groups;
 mod overlay;
+mod places;
 mod ports;
 pub(super) mod translation;
 mod ways;
@@ -35,7 +37,7 @@ pub use self::cause::Cause;
 use self::words::{Step, count, drop};
 use super::super::names::Key;
 use super::super::wanted::Wanted;
-use super::Router;
+use super::Forwards;
 
 /// The name of both tables. Whatever stands in other tables is not ours.
 pub(in super::super) const TABLE: &str = "reservoir";
@@ -48,11 +50,11 @@ pub(in super::super) struct Filters {
 }
 
 impl Filters {
-    pub(super) fn of(wanted: &Wanted, zones: &BTreeMap<Key, u16>, router: Router) -> Self {
+    pub(super) fn of(wanted: &Wanted, zones: &BTreeMap<Key, u16>, forwards: Forwards) -> Self {
         let mut bridge = Table::new(NfFamily::Bridge);
         ports::filter(wanted, &mut bridge);
         let mut inet = Table::new(NfFamily::INet);
-        exits::filter(wanted, zones, router, &mut inet);
+        exits::filter(wanted, zones, forwards, &mut inet);
         overlay::filter(wanted, &mut inet);
         groups::filter(wanted, zones, &mut inet);
         Self { bridge, inet }

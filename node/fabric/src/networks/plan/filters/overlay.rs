@@ -14,6 +14,7 @@ use nftables::types::NfHook;
 use super::super::super::names::{Key, mac_bytes};
 use super::super::super::wanted::{At, Exit, Tunnel, Wanted};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
+use super::super::router::siblings;
 use super::words::{
     Word, about, accept, any, bits, dispatch, field, goto, is, is_not, number, text,
 };
@@ -59,7 +60,15 @@ fn among_sites(wanted: &Wanted, tunnel: &Tunnel, table: &mut Table) {
             Some(Exit::Site { gateway, .. }) => Some((gateway, key.exit())),
             Some(Exit::Here | Exit::Host { .. }) | None => None,
         };
-        for (gateway, mac) in members.chain(exit) {
+        let routed = siblings(lan, wanted).into_iter().flat_map(|lan| &lan.members);
+        let routers: BTreeSet<Ipv6Addr> = routed
+            .filter_map(|member| match member.at {
+                At::Site { gateway, .. } => Some(gateway),
+                At::Here { .. } | At::Host { .. } => None,
+            })
+            .collect();
+        let routers = routers.into_iter().map(|gateway| (gateway, key.router()));
+        for (gateway, mac) in members.chain(exit).chain(routers) {
             let numbers = peers.entry(gateway).or_default();
             let digits: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
             let macs = numbers.entry((lan.vni.get(), key)).or_default();
@@ -87,7 +96,8 @@ fn among_sites(wanted: &Wanted, tunnel: &Tunnel, table: &mut Table) {
 fn among_hosts(wanted: &Wanted, underlay: IpAddr, table: &mut Table) {
     let mut hosts: BTreeMap<IpAddr, BTreeSet<u32>> = BTreeMap::new();
     for lan in &wanted.lans {
-        let members = lan.members.iter().filter_map(|member| match member.at {
+        let routed = siblings(lan, wanted).into_iter().flat_map(|lan| &lan.members);
+        let members = lan.members.iter().chain(routed).filter_map(|member| match member.at {
             At::Host { underlay } => Some(underlay),
             At::Here { .. } | At::Site { .. } => None,
         });

@@ -1,4 +1,4 @@
-//! Frames: a tap says only what its card may say, and a place only what its cards may.
+//! Frames: a tap says only what its card may say, and hears only what is for it.
 //!
 //! Everyone on a network is known, and every bridge answers who has which address. So ARP and
 //! neighbour discovery never leave a host, and neither do DHCP and router advertisements: what a
@@ -6,26 +6,30 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use nftables::expr::{MetaKey, PayloadBase};
 use nftables::types::NfHook;
 
-use super::super::super::names::{Key, Kind, TAP, Tap, link_local, mac_bytes, mac_text};
-use super::super::super::wanted::{At, BytesPerSecond, Exit, GroupId, Lan, Member, Wanted};
+use super::super::super::names::{Key, Kind, TAP, Tap, link_local};
+use super::super::super::wanted::{At, BytesPerSecond, GroupId, Lan, Member, Wanted};
 use super::super::addresses;
+use super::super::exit::nets;
+use super::places::{self, Place};
+use super::ways::{self, LINK_LOCAL};
 use super::words::{
     Family, Step, Word, about, accept, any, bits, by_family, dispatch, faster_than, field, goto,
-    is, is_not, jump, number, one_of, pair, text,
+    is, is_not, jump, number, one_of, prefix, text,
 };
-use super::{Cause, Table, ways};
+use super::{Cause, Table};
 
 /// Before anyone else's rules, and before frames are shown to family inet.
 const FIRST: i32 = -300;
 
 /// Where a server listens for those who want an address (RFC 2131, RFC 9915).
-const DHCP_SERVER: [u16; 2] = [67, 547];
+pub(super) const DHCP_SERVER: [u16; 2] = [67, 547];
 
 /// Solicitations and advertisements of routers and neighbours, and redirects (RFC 4861).
-const DISCOVERY: [&str; 5] = [
+pub(super) const DISCOVERY: [&str; 5] = [
     "nd-router-solicit",
     "nd-router-advert",
     "nd-neighbor-solicit",
@@ -34,7 +38,7 @@ const DISCOVERY: [&str; 5] = [
 ];
 
 /// Who listens to which group (RFC 2710, RFC 3810).
-const LISTENING: [&str; 4] =
+pub(super) const LISTENING: [&str; 4] =
     ["mld-listener-query", "mld-listener-report", "mld-listener-done", "mld2-listener-report"];
 
 pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
@@ -46,22 +50,15 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
     for lan in &wanted.lans {
         let key = Key::of(lan.identity);
         let onto = format!("onto-{key}");
-        for kind in [Kind::Underlay, Kind::Tunnel] {
-            let members: Vec<&Member> =
-                lan.members.iter().filter(|member| is_behind(&member.at, kind)).collect();
-            if members.is_empty() && !has_exit_behind(lan, kind) {
-                continue;
-            }
-            let name = key.name(kind);
-            from_place(lan, &members, kind, &name, table);
-            from.push((text(&name), goto(format!("from-{name}"))));
+        for place in Place::all(lan, wanted) {
+            let name = key.name(place.kind);
+            from.push((text(&name), goto(place.from(lan, wanted, &name, table))));
             to.push((text(&name), goto(onto.clone())));
         }
-        onto_wire(key, &onto, table);
-        ways::chain(lan, table);
-        if let Some(Exit::Here) = lan.exit {
-            let port = key.name(Kind::Exit);
-            from.push((text(&port), goto(from_exit_port(lan, &port, table))));
+        places::onto_wire(key, &onto, table);
+        ways::chain(lan, wanted, table);
+        for (port, chain) in places::routers(lan, wanted, table) {
+            from.push((text(port), goto(chain)));
         }
         speed(lan, key, table);
         heard_chains(lan, table);
@@ -69,6 +66,9 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
         for member in &lan.members {
             let At::Here { tap, from_guest, .. } = &member.at else { continue };
             from_guest_chain(lan, member, tap, *from_guest, table);
+            if let Some(turn) = ways::turn(lan, wanted) {
+                table.rule(&format!("from-{tap}"), turn);
+            }
             to_guest_chain(lan, member, tap, table);
             from.push((text(tap), goto(format!("from-{tap}"))));
             to.push((text(tap), goto(format!("to-{tap}"))));
@@ -85,42 +85,16 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
         table.rule("forward", [step]);
     }
     // What is not in the table says nothing, and nothing reaches the host itself.
-    let ours = [TAP, Kind::Underlay.letters(), Kind::Tunnel.letters(), Kind::Exit.letters()];
-    for letters in ours {
+    let kinds = [Kind::Underlay, Kind::Tunnel, Kind::Exit, Kind::Router];
+    let ours = [TAP].into_iter().chain(kinds.map(Kind::letters));
+    for letters in ours.clone() {
         let ours = is(about(MetaKey::Iifname), text(format!("{letters}*")));
         table.refuse("prerouting", [ours], None, Cause::UnknownPort);
     }
-    for letters in ours.into_iter().chain([Kind::Services.letters()]) {
+    for letters in ours.chain([Kind::Services.letters()]) {
         let ours = is(about(MetaKey::Iifname), text(format!("{letters}*")));
         table.rule("input", [ours, super::drop()]);
     }
-}
-
-const fn is_behind(at: &At, kind: Kind) -> bool {
-    match at {
-        At::Here { .. } => false,
-        At::Host { .. } => matches!(kind, Kind::Underlay),
-        At::Site { .. } => matches!(kind, Kind::Tunnel),
-    }
-}
-
-const fn has_exit_behind(lan: &Lan, kind: Kind) -> bool {
-    match lan.exit {
-        Some(Exit::Here) | None => false,
-        Some(Exit::Host { .. }) => matches!(kind, Kind::Underlay),
-        Some(Exit::Site { .. }) => matches!(kind, Kind::Tunnel),
-    }
-}
-
-/// What the exit of this host may say: what it forwards from elsewhere, and nothing of its own.
-fn from_exit_port(lan: &Lan, port: &str, table: &mut Table) -> String {
-    let chain = format!("from-{port}");
-    for (step, _) in host_matters() {
-        table.rule(&chain, [step, super::drop()]);
-    }
-    let from_exit = ways::from_exit(lan, table);
-    table.rule(&chain, [goto(from_exit)]);
-    chain
 }
 
 /// What a guest may say: as its own card, from its own addresses, and nothing that only the
@@ -171,12 +145,7 @@ fn from_guest_chain(
         let nobody = is(field("ip6", "saddr"), text(Ipv6Addr::UNSPECIFIED));
         table.rule(chain, [nobody, is(field("icmpv6", "type"), probing), accept()]);
     }
-    for (family, own) in by_family(addresses(member)) {
-        if !own.is_empty() {
-            let foreign = is_not(field(family.header(), "saddr"), any(own));
-            table.refuse(chain, [foreign], key, Cause::ForeignAddress);
-        }
-    }
+    foreign(lan, member, "saddr", Cause::ForeignAddress, &[], (chain, &mut *table));
     if member.v6.is_some() {
         let own = addresses(member).filter_map(target);
         let advert = is(field("icmpv6", "type"), text("nd-neighbor-advert"));
@@ -187,8 +156,40 @@ fn from_guest_chain(
             Cause::ForeignAddress,
         );
     }
-    if let Some(turn) = ways::turn(lan) {
-        table.rule(chain, turn);
+}
+
+/// Refuses what has at one end neither the card nor what is routed to it. Whatever is routed to it,
+/// it is no other card of its own network.
+fn foreign(
+    lan: &Lan,
+    member: &Member,
+    end: &'static str,
+    cause: Cause,
+    about: &[Step],
+    table: (&str, &mut Table),
+) {
+    let (chain, table) = table;
+    let key = Some(Key::of(lan.identity));
+    let routed = ways::behind(lan, member);
+    for (family, own) in by_family(addresses(member)) {
+        if own.is_empty() {
+            continue;
+        }
+        let is_like = |net: &IpNet| net.addr().is_ipv4() == (family == Family::V4);
+        let routed: Vec<IpNet> = routed.iter().copied().filter(is_like).collect();
+        let foreign = is_not(field(family.header(), end), any(own));
+        if !routed.is_empty() {
+            for near in nets(lan).into_iter().chain([LINK_LOCAL]).filter(is_like) {
+                let near = ways::within(near, end);
+                let steps = about.iter().cloned().chain(near).chain([foreign.clone()]);
+                table.refuse(chain, steps, key, cause);
+            }
+        }
+        let strange = routed.iter().map(|net| is_not(field(family.header(), end), prefix(*net)));
+        if routed.iter().all(|net| net.prefix_len() > 0) {
+            let steps = about.iter().cloned().chain([foreign]).chain(strange);
+            table.refuse(chain, steps, key, cause);
+        }
     }
 }
 
@@ -207,13 +208,8 @@ fn to_guest_chain(lan: &Lan, member: &Member, tap: &Tap, table: &mut Table) {
     // Who wants an address asks everyone, and only the services are meant.
     let asking = is(field("udp", "dport"), any(DHCP_SERVER.map(number)));
     table.rule(chain, [asking, super::drop()]);
-    for (family, own) in by_family(addresses(member)) {
-        if !own.is_empty() {
-            let mine = is(field("ether", "daddr"), text(member.mac));
-            let foreign = is_not(field(family.header(), "daddr"), any(own));
-            table.refuse(chain, [mine, foreign], key, Cause::NotForCard);
-        }
-    }
+    let mine = is(field("ether", "daddr"), text(member.mac));
+    foreign(lan, member, "daddr", Cause::NotForCard, &[mine], (chain, &mut *table));
     if member.v6.is_some() {
         let kinds = any(DISCOVERY.iter().chain(&LISTENING).map(text));
         table.rule(chain, [is(field("icmpv6", "type"), kinds), accept()]);
@@ -255,60 +251,6 @@ fn heard_chains(lan: &Lan, table: &mut Table) {
     }
 }
 
-/// What a place may say: as the cards that are there, from their addresses; and as the exit, if
-/// that is there.
-fn from_place(lan: &Lan, members: &[&Member], kind: Kind, name: &str, table: &mut Table) {
-    let chain = &format!("from-{name}");
-    let exit = has_exit_behind(lan, kind).then(|| text(mac_text(Key::of(lan.identity).exit())));
-    let key = Some(Key::of(lan.identity));
-    let macs = members.iter().map(|member| text(member.mac)).chain(exit.clone());
-    table.refuse(chain, [is_not(field("ether", "saddr"), any(macs))], key, Cause::ForeignMac);
-    table.refuse(chain, [is_not(field("ether", "type"), types(lan))], key, Cause::OtherProtocol);
-    for (step, cause) in host_matters() {
-        table.refuse(chain, [step], key, cause);
-    }
-    if let Some(exit) = exit {
-        let from_exit = ways::from_exit(lan, table);
-        table.rule(chain, [is(field("ether", "saddr"), exit), goto(from_exit)]);
-    }
-    for family in [Family::V4, Family::V6] {
-        let own = |member: &&Member| {
-            let mac = text(mac_text(mac_bytes(member.mac)));
-            let [(_, v4), (_, v6)] = by_family(addresses(member));
-            let all = if family == Family::V4 { v4 } else { v6 };
-            all.into_iter().map(move |address| pair(mac.clone(), address)).collect::<Vec<_>>()
-        };
-        let pairs: Vec<Word> = members.iter().flat_map(own).collect();
-        if !pairs.is_empty() {
-            let sender = pair(field("ether", "saddr"), field(family.header(), "saddr"));
-            table.refuse(chain, [is_not(sender, any(pairs))], key, Cause::ForeignAddress);
-        }
-    }
-}
-
-/// What never crosses to another host, and why it is refused from there.
-fn host_matters() -> [(Step, Cause); 6] {
-    let ports = || any(DHCP_SERVER.map(number));
-    let [solicit, advert, ask, tell, redirect] = DISCOVERY;
-    [
-        (is(field("udp", "sport"), ports()), Cause::Dhcp),
-        (is(field("udp", "dport"), ports()), Cause::Dhcp),
-        (is(field("icmpv6", "type"), one_of(&[solicit, advert, redirect])), Cause::Router),
-        (is(field("icmpv6", "type"), one_of(&[ask, tell])), Cause::Neighbour),
-        (is(field("icmpv6", "type"), one_of(&LISTENING)), Cause::Neighbour),
-        (is(field("ether", "type"), text("arp")), Cause::Neighbour),
-    ]
-}
-
-/// What leaves for other hosts: nothing of the services, and nothing that is for them.
-fn onto_wire(key: Key, chain: &str, table: &mut Table) {
-    let services = is(field("ether", "saddr"), text(mac_text(key.gateway())));
-    table.rule(chain, [services, super::drop()]);
-    for (step, _) in host_matters() {
-        table.rule(chain, [step, super::drop()]);
-    }
-}
-
 /// What all guests of the network on this host may send together.
 fn speed(lan: &Lan, key: Key, table: &mut Table) {
     if let Some(speed) = lan.speed {
@@ -318,7 +260,7 @@ fn speed(lan: &Lan, key: Key, table: &mut Table) {
 }
 
 /// The kinds of frames that a network carries. A frame with a tag is none of them.
-fn types(lan: &Lan) -> Word {
+pub(super) fn types(lan: &Lan) -> Word {
     let v4 = lan.v4.map(|_| ["arp", "ip"]).into_iter().flatten();
     any(v4.chain(lan.v6.map(|_| "ip6")).map(text))
 }

@@ -164,13 +164,6 @@ pub(super) fn looked_up(key: Word, pairs: impl IntoIterator<Item = (Word, Word)>
     Expression::Named(NamedExpression::Map(Box::new(Map { key, data })))
 }
 
-/// Sets the zone of connections by interface.
-pub(super) fn zone(by: impl IntoIterator<Item = (Word, Word)>) -> Option<Step> {
-    let zones: Vec<(Word, Word)> = by.into_iter().collect();
-    (!zones.is_empty())
-        .then(|| becomes(connection("zone"), looked_up(about(MetaKey::Iifname), zones)))
-}
-
 /// The addresses of IPv4, and those of IPv6: a rule speaks of one kind.
 pub(super) fn by_family(all: impl IntoIterator<Item = IpAddr>) -> [(Family, Vec<Word>); 2] {
     let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = all.into_iter().partition(IpAddr::is_ipv4);
