@@ -20,6 +20,9 @@ const MEMBERS_MAX: usize = 1000;
 /// The most networks with a router between them: those of one service.
 const ROUTED_MAX: usize = protocol::networks::NETWORKS_MAX;
 
+/// The most resolvers: as many as the C library asks (`MAXNS` in `resolv.h`).
+const RESOLVERS_MAX: usize = 3;
+
 /// The most routes of one network: EC2's limit for a table of them. Each is a rule that a packet
 /// on its way out is held against.
 const ROUTES_MAX: usize = 50;
@@ -132,6 +135,10 @@ pub enum Contradiction {
         /// The network.
         network: Identity,
     },
+    /// A resolver that is no host's address, or of the host's own loopback; one too many; or there
+    /// is no interface through which any is reached.
+    #[error("{0} cannot be a resolver of this host's networks")]
+    Resolver(IpAddr),
     /// A public address is none, or twice; or it is for a card that is not on a network with its
     /// exit here, or has another one.
     #[error("address {} cannot be that of {} on network {}", .0.address, .0.member, .0.network)]
@@ -158,7 +165,22 @@ pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
         routes(lan)?;
     }
     routed(wanted)?;
+    resolvers(wanted)?;
     public(wanted)
+}
+
+fn resolvers(wanted: &Wanted) -> Result<(), Contradiction> {
+    for (number, resolver) in wanted.resolvers.iter().enumerate() {
+        let is_host = !resolver.is_loopback()
+            && !resolver.is_unspecified()
+            && !resolver.is_multicast()
+            && !matches!(resolver, IpAddr::V6(address) if address.is_unicast_link_local());
+        let is_new = !wanted.resolvers[..number].contains(resolver);
+        if !is_host || !is_new || number == RESOLVERS_MAX || wanted.outside.is_none() {
+            return Err(Contradiction::Resolver(*resolver));
+        }
+    }
+    Ok(())
 }
 
 fn routed(wanted: &Wanted) -> Result<(), Contradiction> {

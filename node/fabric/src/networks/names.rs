@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Exit,
     /// The end of the exit's other pair that stays on the host.
     Door,
+    /// The end of the pair that stays on the host, by which the services ask for others' names.
+    Asking,
     /// The exit's network namespace.
     ExitNamespace,
     /// The end of the router's pair that is plugged into the bridge.
@@ -60,6 +62,7 @@ impl Kind {
             Self::Namespace => "rsn",
             Self::Exit => "rse",
             Self::Door => "rso",
+            Self::Asking => "rsd",
             Self::ExitNamespace => "rsm",
             Self::Router => "rsr",
             Self::RouterNamespace => "rsq",
@@ -122,7 +125,8 @@ impl Key {
         [0x6a, a, b, c, d, e]
     }
 
-    /// The MAC addresses of the pair from the exit to the host: the host's end, and the exit's.
+    /// The MAC addresses of a pair from a namespace of the network to the host: the host's end, and
+    /// the other.
     pub(super) const fn door(self) -> [[u8; 6]; 2] {
         let Self([a, b, c, d, e, _]) = self;
         [[0x62, a, b, c, d, e], [0x66, a, b, c, d, e]]

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::check::{Contradiction, check};
 use super::names::{Key, Kind, Tap, mac_text};
 use super::plan::filters::Table;
-use super::plan::{Entry, Exit, Forwards, Overlay, Plan, Segment, Services};
+use super::plan::services::Asking;
+use super::plan::{Door, Entry, Exit, Forwards, Overlay, Plan, Segment, Services};
 use super::{
     At, Fake, Group, GroupId, Hop, Identity, InterfaceName, Lan, Member, Networks as _, Outside,
     Peer, Ports, Public, Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted,
@@ -88,6 +89,7 @@ fn everywhere() -> Wanted {
         }),
         outside: None,
         public: vec![],
+        resolvers: vec![],
         routed: vec![],
     }
 }
@@ -128,15 +130,21 @@ fn said_of_exit(exit: &Exit) -> String {
     for (address, mac) in &exit.neighbours {
         let _infallible = writeln!(text, "  knows {address} as {}", mac_text(*mac));
     }
-    let [host, own] = exit.doors.map(mac_text);
-    let _infallible = writeln!(text, "  leads to {} as {host} and is {own} there", exit.door);
-    for address in &exit.behind {
-        let _infallible = writeln!(text, "  has {address} behind it");
-    }
+    text.push_str(&said_of_door(&exit.door));
     for address in &exit.public {
         let _infallible = writeln!(text, "  is answered for as {address}");
     }
     text + &said_of_table(&exit.translation)
+}
+
+fn said_of_door(door: &Door) -> String {
+    let Door { name, host, own, behind } = door;
+    let mut text =
+        format!("  leads to {name} as {} and is {} there\n", mac_text(*host), mac_text(*own));
+    for address in behind {
+        let _infallible = writeln!(text, "  has {address} behind it");
+    }
+    text
 }
 
 fn said_of(segment: &Segment) -> String {
@@ -158,10 +166,14 @@ fn said_of(segment: &Segment) -> String {
     for (tap, speed) in &segment.taps {
         lines.push(format!("tap {tap} is sent at most {speed:?} bytes a second"));
     }
-    if let Some(Services { namespace, port, mac, addresses, leases, names, .. }) = &segment.services
+    if let Some(Services { namespace, port, mac, addresses, leases, names, asking, .. }) =
+        &segment.services
     {
         lines.push(format!("services in {namespace} behind {port} as {}", mac_text(*mac)));
         lines.extend(addresses.iter().map(|address| format!("  have {address}")));
+        if let Some(Asking { door, resolvers }) = asking {
+            lines.push(format!("  ask {resolvers:?}\n{}", said_of_door(door)));
+        }
         lines.push(format!("hosts.dhcp\n{leases}hosts.dns\n{names}"));
     }
     lines.join("\n") + "\n"
@@ -268,6 +280,7 @@ fn the_plan_says_what_goes_out_and_comes_in() {
         interface: "eth0".parse().unwrap(),
         closed: vec!["192.0.2.0/24".parse().unwrap(), "::/0".parse().unwrap()],
     });
+    wanted.resolvers = vec![[203, 0, 113, 53].into(), "2001:db8::53".parse().unwrap()];
     wanted.public = vec![
         public([203, 0, 113, 7].into(), [10, 0, 0, 13].into()),
         public("2001:db8::7".parse().unwrap(), "fd00:1::10".parse().unwrap()),
@@ -311,6 +324,27 @@ fn a_public_address_is_one_cards_whose_exit_is_here() {
 }
 
 #[test]
+fn a_resolver_is_another_host_or_an_address_of_this_one() {
+    let mut wanted = everywhere();
+    let four = [1, 2, 3, 4].map(|it| std::net::IpAddr::from([203, 0, 113, it]));
+    wanted.resolvers = four[..1].to_vec();
+    assert!(matches!(check(&wanted), Err(Contradiction::Resolver(_))), "there is no way to it");
+    wanted.outside = Some(Outside { interface: "eth0".parse().unwrap(), closed: vec![] });
+    assert_eq!(check(&wanted), Ok(()));
+    for all in [
+        four.to_vec(),
+        vec![four[0], four[0]],
+        vec!["127.0.0.53".parse().unwrap()],
+        vec!["::1".parse().unwrap()],
+        vec!["fe80::1".parse().unwrap()],
+        vec!["0.0.0.0".parse().unwrap()],
+    ] {
+        wanted.resolvers = all;
+        assert!(matches!(check(&wanted), Err(Contradiction::Resolver(_))), "{wanted:?}");
+    }
+}
+
+#[test]
 fn an_interface_has_a_name_that_means_nothing_else() {
     for name in ["eth0", "enP2p1s0f0np0", "eth0.100", "br_lan-1"] {
         assert!(name.parse::<InterfaceName>().is_ok(), "{name}");
@@ -331,6 +365,7 @@ fn names_fit_the_kernel_and_are_known_again() {
         Kind::Namespace,
         Kind::Exit,
         Kind::Door,
+        Kind::Asking,
         Kind::ExitNamespace,
         Kind::Router,
         Kind::RouterNamespace,

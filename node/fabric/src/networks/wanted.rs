@@ -23,6 +23,10 @@ pub struct Wanted {
     pub outside: Option<Outside>,
     /// The public addresses of cards whose networks have their exit here.
     pub public: Vec<Public>,
+    /// Whom a network's services ask for names that are not its own, if it has an exit anywhere.
+    /// They ask from here, wherever the exit is: the resolvers are this host, or are reached through
+    /// the interface to the public network.
+    pub resolvers: Vec<IpAddr>,
     /// Which of the networks have a router between them.
     pub routed: Vec<Routed>,
 }

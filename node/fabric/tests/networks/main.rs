@@ -2,6 +2,7 @@
 
 mod guests;
 mod many_hosts;
+mod names;
 mod one_host;
 mod outside;
 mod public;

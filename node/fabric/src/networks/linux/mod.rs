@@ -2,6 +2,7 @@
 //! and DNS. Nothing here decides what should be there.
 
 mod announce;
+mod door;
 mod entries;
 mod error;
 mod exit;
@@ -16,6 +17,7 @@ mod router;
 mod routes;
 mod segment;
 mod services;
+mod settings;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -160,7 +162,7 @@ impl Networks for Linux {
         if !wanted.lans.is_empty() && !Path::new(SHOWN).exists() {
             return Err(Error::Unfiltered);
         }
-        let plan = Plan::of(wanted, exit::forwarding());
+        let plan = Plan::of(wanted, settings::forwarding());
         let mut inner = self.inner.lock().await;
         let kernel = Kernel::here()?;
         // The filters know their interfaces by name, so they stand before the first one does.
@@ -188,9 +190,8 @@ impl Networks for Linux {
                 }
             }
         }
-        let exits: Vec<_> = plan.lans.iter().filter_map(|lan| lan.exit.as_ref()).collect();
         let outside = wanted.outside.as_ref().map(|outside| &outside.interface);
-        match exit::host(&kernel, outside, &exits).await {
+        match door::host(&kernel, outside, &plan).await {
             Ok(made) => change = change.and(made),
             Err(error) => {
                 fault.get_or_insert(error);

@@ -47,9 +47,11 @@ pub(super) async fn unwanted(
             let overlays = [&lan.underlay, &lan.tunnel].into_iter().flatten();
             let overlays = overlays.map(|overlay| overlay.name.clone());
             let port = lan.services.iter().map(|services| services.port.clone());
-            let exit = lan.exit.iter().flat_map(|exit| [exit.port.clone(), exit.door.clone()]);
+            let asking =
+                lan.services.iter().filter_map(|it| Some(it.asking.as_ref()?.door.name.clone()));
+            let exit = lan.exit.iter().flat_map(|exit| [exit.port.clone(), exit.door.name.clone()]);
             let router = lan.router.clone();
-            overlays.chain(port).chain(exit).chain(router).chain([lan.bridge.clone()])
+            overlays.chain(port).chain(asking).chain(exit).chain(router).chain([lan.bridge.clone()])
         })
         .collect();
     let links = kernel.links().await?;
@@ -59,6 +61,7 @@ pub(super) async fn unwanted(
         (Kind::Services, InfoKind::Veth),
         (Kind::Exit, InfoKind::Veth),
         (Kind::Door, InfoKind::Veth),
+        (Kind::Asking, InfoKind::Veth),
         (Kind::Router, InfoKind::Veth),
         (Kind::Bridge, InfoKind::Bridge),
     ];

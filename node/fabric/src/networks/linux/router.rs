@@ -1,15 +1,13 @@
 //! The router between networks: its namespace, with a pair, routes and neighbours for each.
 
-use std::io;
 use std::path::Path;
 
-use super::Error;
 use super::entries::{self, Present};
-use super::exit::{SETTINGS, set};
 use super::kernel::{Kernel, Links};
 use super::namespace::Namespace;
 use super::pair::{self, Pair};
 use super::routes::{self, Route};
+use super::{Error, settings};
 use crate::Change;
 use crate::networks::plan::Router;
 
@@ -38,7 +36,7 @@ pub(super) async fn converge(
         cards.push((index, leg));
     }
     let names: Vec<&str> = plan.legs.iter().map(|leg| leg.inner.as_str()).collect();
-    change = change.and(namespace.enter(|| forwards(&names))?);
+    change = change.and(namespace.enter(|| settings::forwards(&names, true))?);
     let routes = routes::present(&inside, name).await?;
     let neighbours = Present::of(&inside).await?;
     for (index, leg) in cards {
@@ -46,23 +44,6 @@ pub(super) async fn converge(
         let led = routes::converge(&inside, &routes, index, name, &near).await?;
         let known = entries::neighbours(&inside, &neighbours, &leg.neighbours, index, name).await?;
         change = change.and(led).and(known);
-    }
-    Ok(change)
-}
-
-/// Lets a namespace forward between these interfaces, whatever namespaces begin with on this host.
-/// The bridges have looked at where everything is from.
-pub(super) fn forwards(interfaces: &[&str]) -> io::Result<Change> {
-    let mut change = Change::Nothing;
-    let everywhere = ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"];
-    for path in everywhere {
-        change = change.and(set(&Path::new(SETTINGS).join(path), "1")?);
-    }
-    for interface in ["all"].iter().chain(interfaces) {
-        let conf = Path::new(SETTINGS).join("ipv4/conf").join(interface);
-        change = change.and(set(&conf.join("rp_filter"), "0")?);
-        // Two networks may be on the way to each other, and nobody is told of a shorter one.
-        change = change.and(set(&conf.join("send_redirects"), "0")?);
     }
     Ok(change)
 }

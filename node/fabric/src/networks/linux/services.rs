@@ -3,15 +3,18 @@
 
 use std::path::Path;
 
-use super::Error;
+use ipnet::IpNet;
+
 use super::kernel::{Kernel, Links};
 use super::namespace::Namespace;
 use super::pair::{self, Pair};
+use super::{Error, door, settings};
 use crate::Change;
 use crate::linux::dnsmasq::{self, Files};
 use crate::linux::process::Process;
 use crate::name::BridgeName;
-use crate::networks::plan::services::INTERFACE;
+use crate::networks::plan::door::OUTSIDE;
+use crate::networks::plan::services::{Asking, INTERFACE};
 use crate::networks::plan::{Segment, Services};
 
 /// Makes the services be there, but for their port's place on the bridge.
@@ -32,7 +35,18 @@ pub(super) async fn converge(
     };
     let (index, change) = pair.converge(kernel, links, &inside, namespace).await?;
     let given = pair::addresses(&inside, index, &plan.namespace, &plan.addresses).await?;
-    Ok((index, change.and(given)))
+    let mut change = change.and(given);
+    if let Some(Asking { door, resolvers }) = &plan.asking {
+        let to = resolvers.iter().map(|resolver| IpNet::from(*resolver));
+        let place = (&inside, namespace);
+        let (out, led) = door::converge(kernel, links, place, door, segment.mtu, to).await?;
+        let own: Vec<IpNet> = door.behind.iter().map(|address| IpNet::from(*address)).collect();
+        let own = pair::addresses(&inside, out, &plan.namespace, &own).await?;
+        // Guests ask the services, and do not go through them.
+        let closed = namespace.enter(|| settings::forwards(&[INTERFACE, OUTSIDE], false))?;
+        change = change.and(led).and(own).and(closed);
+    }
+    Ok((index, change))
 }
 
 /// Makes the server serve the planned table.

@@ -13,23 +13,20 @@
 //! says nothing but what it forwards.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
 use super::super::names::{Key, Kind, link_local};
 use super::super::wanted::{self, Lan, Public, Wanted};
+use super::door::{Door, between};
 use super::filters::{Table, translation};
 
-/// The interface of the exit that is on the network, and the one that leads to the host.
+/// The interface of the exit that is on the network.
 pub(in super::super) const INSIDE: &str = "lan";
-pub(in super::super) const OUTSIDE: &str = "out";
 
-/// What the host is called by the exits and by nobody else: they send everything there.
-pub(in super::super) const HOST: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
-];
+/// The place of exits among what is behind doors.
+const PLACE: u8 = 0;
 
 /// One network's exit, on the host that has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,12 +42,8 @@ pub(in super::super) struct Exit {
     pub(in super::super) nets: Vec<IpNet>,
     /// Who has which address on the network.
     pub(in super::super) neighbours: BTreeMap<IpAddr, [u8; 6]>,
-    /// The host's end of the pair that joins it to the host.
-    pub(in super::super) door: String,
-    /// The MAC addresses of that pair: the host's end, and the exit's.
-    pub(in super::super) doors: [[u8; 6]; 2],
-    /// What the host sends to the exit: what the cards share, and what they have for themselves.
-    pub(in super::super) behind: Vec<IpAddr>,
+    /// The way to the host, with what the cards share and what they have for themselves behind it.
+    pub(in super::super) door: Door,
     /// Those of them that the host answers for outside.
     pub(in super::super) public: Vec<IpAddr>,
     /// What the exit makes of whose addresses.
@@ -79,9 +72,7 @@ impl Exit {
             addresses: lan.v6.map(|_| local.into()).into_iter().collect(),
             nets: nets(lan),
             neighbours: known.collect(),
-            door: key.name(Kind::Door),
-            doors: key.door(),
-            behind: shared.iter().chain(&public).copied().collect(),
+            door: Door::new(key, Kind::Door, shared.iter().chain(&public).copied().collect()),
             public,
             translation: translation::table(lan, &shared, &own),
         })
@@ -94,16 +85,10 @@ pub(super) fn nets(lan: &Lan) -> Vec<IpNet> {
 }
 
 /// The addresses that all cards of a network share on their way out, between its exit and the
-/// host: one of each family that it has. The zone of its connections is its alone on this host.
-///
-/// 198.18.0.0/15 is set aside for benchmarks (RFC 2544) and on no network in use, neither a
-/// tenant's nor one that the host is on, unlike the addresses for private use or for carriers. The
-/// IPv6 prefix is a local one (RFC 4193), drawn once.
+/// host: one of each version that it has.
 pub(super) fn shared(lan: &Lan, zone: u16) -> Vec<IpAddr> {
-    let [high, low] = zone.to_be_bytes();
-    let v4 = lan.v4.map(|_| IpAddr::from([198, 18, high, low]));
-    let v6 = Ipv6Addr::new(0xfd9c, 0x8e3a, 0x51d7, 0, 0, 0, 1, zone);
-    v4.into_iter().chain(lan.v6.map(|_| IpAddr::V6(v6))).collect()
+    let all = between(PLACE, zone).into_iter();
+    all.filter(|it| if it.is_ipv4() { lan.v4.is_some() } else { lan.v6.is_some() }).collect()
 }
 
 /// The public addresses that cards of a network have for themselves.

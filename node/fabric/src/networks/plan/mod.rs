@@ -3,6 +3,7 @@
 //! The plan says everything and does nothing: devices, forwarding entries, neighbours, files of
 //! the services, filters. What applies it decides nothing.
 
+pub(super) mod door;
 pub(super) mod exit;
 pub(super) mod filters;
 mod overlay;
@@ -12,6 +13,7 @@ pub(super) mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub(super) use self::door::Door;
 pub(super) use self::exit::Exit;
 use self::filters::Filters;
 pub(super) use self::overlay::{Entry, Overlay};
@@ -86,7 +88,7 @@ fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
         ports.insert(mac, port);
         neighbours.extend(addresses(member).map(|address| (address, mac)));
     }
-    let services = (!taps.is_empty()).then(|| Services::of(lan, key));
+    let services = (!taps.is_empty()).then(|| Services::of(lan, wanted, key, zones[&key]));
     if let Some(services) = &services {
         let mac = key.gateway();
         ports.insert(mac, services.port.clone());

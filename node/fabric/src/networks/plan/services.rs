@@ -11,7 +11,8 @@ use std::path::Path;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::super::names::{Identity, Key, Kind, link_local};
-use super::super::wanted::{Lan, Member};
+use super::super::wanted::{Lan, Member, Wanted};
+use super::door::{Door, between};
 
 /// Where guests ask for metadata over IPv4: EC2's address.
 pub(in super::super) const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -37,12 +38,41 @@ pub(in super::super) struct Services {
     pub(in super::super) leases: String,
     /// The names of all cards, as `addn-hosts` has them.
     pub(in super::super) names: String,
+    /// By which it asks others for names that are not the network's; none if it does not.
+    pub(in super::super) asking: Option<Asking>,
     /// What the server is told but for its place.
     settings: String,
 }
 
+/// How the services ask for names beyond the network: from the host that they are on, with an
+/// address of their own there. The gateway's would not do, since it is on every host, and answers
+/// would find any of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in super::super) struct Asking {
+    pub(in super::super) door: Door,
+    /// Whom they ask, and nobody else.
+    pub(in super::super) resolvers: Vec<IpAddr>,
+}
+
+impl Asking {
+    /// Only of a network that has a way out.
+    fn of(lan: &Lan, wanted: &Wanted, key: Key, zone: u16) -> Option<Self> {
+        let asks = lan.exit.is_some() && !wanted.resolvers.is_empty();
+        let door = Door::new(key, Kind::Asking, asking(zone).to_vec());
+        asks.then(|| Self { door, resolvers: wanted.resolvers.clone() })
+    }
+}
+
+/// The place of services among what is behind doors.
+const PLACE: u8 = 1;
+
+/// What a network's services have as their own where they ask for names.
+pub(super) fn asking(zone: u16) -> [IpAddr; 2] {
+    between(PLACE, zone)
+}
+
 impl Services {
-    pub(super) fn of(lan: &Lan, key: Key) -> Self {
+    pub(super) fn of(lan: &Lan, wanted: &Wanted, key: Key, zone: u16) -> Self {
         let mac = key.gateway();
         let v4 = lan.v4.zip(lan.gateway_v4());
         let v6 = lan.v6.zip(lan.gateway_v6());
@@ -66,7 +96,8 @@ impl Services {
             addresses,
             leases: lines(&members, lease),
             names: lines(&members, |member| names(member, &domain(lan))),
-            settings: settings(lan, v4, v6),
+            asking: Asking::of(lan, wanted, key, zone),
+            settings: settings(lan, v4, v6) + &upstream(lan, wanted),
         }
     }
 
@@ -125,6 +156,19 @@ local-ttl=10
         line(&mut text, format_args!("dhcp-range={base},static,{length},1h"));
         line(&mut text, format_args!("dhcp-option=option6:dns-server,[{gateway}]"));
         line(&mut text, format_args!("enable-ra\nra-param={INTERFACE},mtu:{mtu},60,1800"));
+    }
+    text
+}
+
+/// Whom the server asks for names that it does not know. What only means something here is not
+/// asked elsewhere: names without a domain, and those of private addresses.
+fn upstream(lan: &Lan, wanted: &Wanted) -> String {
+    let mut text = String::new();
+    if lan.exit.is_some() && !wanted.resolvers.is_empty() {
+        line(&mut text, format_args!("domain-needed\nbogus-priv"));
+        for resolver in &wanted.resolvers {
+            line(&mut text, format_args!("server={resolver}"));
+        }
     }
     text
 }

@@ -4,7 +4,7 @@
 //! the public network and no other. Closed are the host itself; private and special addresses;
 //! what the user closes besides, such as the other hosts of the site; and the ports of VXLAN, since
 //! those hosts believe this one's address. An exit is sent answers and what is for its public
-//! addresses, and nothing else. Rules of others on this host come afterwards, and may still refuse.
+//! addresses, and nothing else. The services of networks ask resolvers, and nobody else. Rules of others on this host come afterwards, and may still refuse.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,19 +15,23 @@ use nftables::stmt::Statement;
 use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind};
-use super::super::super::wanted::{Exit, Outside, Wanted};
+use super::super::super::wanted::{Exit, Lan, Outside, Wanted};
 use super::super::Forwards;
 use super::super::exit::{own, shared};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
+use super::super::services;
 use super::translation::{OUTWARD, segments};
 use super::words::{
-    Family, about, accept, address, any, by_family, dispatch, field, goto, in_state, is, is_not,
-    lies_in, number, text,
+    Family, Word, about, accept, address, any, by_family, dispatch, field, goto, in_state, is,
+    is_not, jump, lies_in, number, text,
 };
 use super::{Cause, Table};
 
 /// Before the administrator's own rules (priority 0), which may still refuse.
 const FIRST: i32 = -10;
+
+/// Where resolvers listen (RFC 1035, section 4.2).
+const DNS: u16 = 53;
 
 /// IPv4 addresses that are not of the public network (RFC 6890, RFC 5771, RFC 1112).
 const CLOSED_V4: [&str; 9] = [
@@ -62,15 +66,29 @@ pub(super) fn filter(
             Way { key, shared: shared(lan, zones[&key]), public }
         })
         .collect();
-    let doors = || text(format!("{}*", Kind::Door.letters()));
+    let doors = |kind: Kind| text(format!("{}*", kind.letters()));
+    let (to_exits, to_services) = (doors(Kind::Door), doors(Kind::Asking));
     table.hook("input", NfHook::Input, FIRST);
-    table.refuse("input", [is(about(MetaKey::Iifname), doors())], None, Cause::ClosedDestination);
     table.hook("exits", NfHook::Forward, FIRST);
+    let comes = |doors: &Word| is(about(MetaKey::Iifname), doors.clone());
+    let goes = |doors: &Word| is(about(MetaKey::Oifname), doors.clone());
+    // A resolver may be this host; nothing else of it is.
+    table.rule("input", [comes(&to_services), jump("asking".to_owned())]);
+    for doors in [&to_exits, &to_services] {
+        table.refuse("input", [comes(doors)], None, Cause::ClosedDestination);
+    }
     let ways = exits.iter().map(|way| (text(way.key.name(Kind::Door)), goto(name(way.key))));
     if let Some(step) = dispatch(about(MetaKey::Iifname), ways) {
         table.rule("exits", [step]);
     }
-    table.rule("exits", [is(about(MetaKey::Oifname), doors()), goto("inwards".to_owned())]);
+    table.rule("exits", [goes(&to_exits), goto("inwards".to_owned())]);
+    asking(wanted, table);
+    let leaves = is(about(MetaKey::Oifname), text(&outside.interface));
+    table.rule("exits", [comes(&to_services), leaves, jump("asking".to_owned())]);
+    table.refuse("exits", [comes(&to_services)], None, Cause::ClosedDestination);
+    table.rule("exits", [goes(&to_services), in_state("established"), accept()]);
+    table.rule("exits", [goes(&to_services), in_state("related"), accept()]);
+    table.refuse("exits", [goes(&to_services)], None, Cause::Unasked);
     // Forwarding is on for the sake of the networks, and stays on when the last of them goes: the
     // host becomes nobody else's router.
     for (forwards, family) in [(forwards.v4, Family::V4), (forwards.v6, Family::V6)] {
@@ -85,12 +103,28 @@ pub(super) fn filter(
     table.translation("masquerade", NfHook::Postrouting, OUTWARD);
     for way in &exits {
         outwards(way, &public, outside, table);
-        for (family, shared) in by_family(way.shared.iter().copied()) {
-            if !shared.is_empty() {
-                let from = is(field(family.header(), "saddr"), any(shared));
-                let leaves = is(about(MetaKey::Oifname), text(&outside.interface));
-                table.rule("masquerade", [from, leaves, Statement::Masquerade(None)]);
-            }
+    }
+    let asks = |lan: &&Lan| lan.exit.is_some() && !wanted.resolvers.is_empty();
+    let services = wanted.lans.iter().filter(asks);
+    let services = services.flat_map(|lan| services::asking(zones[&Key::of(lan.identity)]));
+    let all = exits.iter().flat_map(|way| way.shared.iter().copied()).chain(services);
+    for (family, all) in by_family(all) {
+        if !all.is_empty() {
+            let from = is(field(family.header(), "saddr"), any(all));
+            let leaves = is(about(MetaKey::Oifname), text(&outside.interface));
+            table.rule("masquerade", [from, leaves, Statement::Masquerade(None)]);
+        }
+    }
+}
+
+/// What the services say: questions about names, to the resolvers.
+fn asking(wanted: &Wanted, table: &mut Table) {
+    table.chains.entry("asking".to_owned()).or_default();
+    for (family, resolvers) in by_family(wanted.resolvers.iter().copied()) {
+        for protocol in ["udp", "tcp"].into_iter().filter(|_| !resolvers.is_empty()) {
+            let to = is(field(family.header(), "daddr"), any(resolvers.clone()));
+            let question = is(field(protocol, "dport"), number(DNS));
+            table.rule("asking", [to, question, accept()]);
         }
     }
 }

@@ -10,7 +10,8 @@ use nftables::stmt::{Mangle, Match, NAT, NATFamily, Operator, Statement};
 use nftables::types::{NfFamily, NfHook};
 
 use super::super::super::wanted::{Lan, Public};
-use super::super::exit::{INSIDE, OUTSIDE, nets};
+use super::super::door::OUTSIDE;
+use super::super::exit::{INSIDE, nets};
 use super::Table;
 use super::groups::ZONES;
 use super::words::{
