@@ -82,6 +82,7 @@ impl Networks for Fake {
             members: lan.members.len(),
             devices: Vec::new(),
             room_between_sites: None,
+            exit: None,
             drops: Vec::new(),
         };
         Ok(State { lans: wanted.lans.iter().map(lan).collect(), drops: Vec::new() })

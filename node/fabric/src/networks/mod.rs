@@ -26,7 +26,7 @@ pub use self::fake::Fake;
 pub use self::linux::{Error, Linux};
 pub use self::names::{Identity, InterfaceName, MalformedInterfaceName, Tap, bridge};
 pub use self::plan::filters::Cause;
-pub use self::state::{Device, Drops, LanState, State};
+pub use self::state::{Device, Drops, ExitState, LanState, State};
 pub use self::wanted::{
     At, BytesPerSecond, Exit, Group, GroupId, Hop, Lan, Member, Outside, Peer, Ports, Public,
     Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted,

@@ -1,5 +1,7 @@
 //! What is there, for people and for whoever measures.
 
+use std::net::IpAddr;
+
 use super::names::Identity;
 use super::plan::filters::Cause;
 
@@ -24,8 +26,19 @@ pub struct LanState {
     /// The largest packet that the way to other sites carries, in bytes; none if it has no
     /// members there, or there is no way. Less than the network's MTU is a fault.
     pub room_between_sites: Option<u32>,
+    /// Its way to the public network, if that is on this host and there.
+    pub exit: Option<ExitState>,
     /// What was dropped.
     pub drops: Vec<Drops>,
+}
+
+/// A network's exit as it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExitState {
+    /// How many connections it translates at this moment, or did until a while ago.
+    pub connections: u64,
+    /// The public addresses that cards have for themselves.
+    pub public: Vec<IpAddr>,
 }
 
 /// An interface.

@@ -79,6 +79,14 @@ fn a_public_address_is_its_machines_wherever_that_runs() -> Result<()> {
         assert!(first.reaches(OWN[1].parse::<IpAddr>()?)?);
         assert!(first.reaches(OWN[0].parse::<IpAddr>()?)?);
         assert_eq!(world.converge(&all)?, [Change::Nothing; 3]);
+        // All of it can be seen, where it is.
+        let state = world.gateway.state(&all[0])?;
+        let exit = state.lans[0].exit.as_ref().context("an exit")?;
+        assert!(exit.connections > 0);
+        assert_eq!(exit.public, all[0].public.iter().map(|it| it.address).collect::<Vec<_>>());
+        let door = state.lans[0].devices.iter().find(|it| it.name.starts_with("rso"));
+        assert!(door.is_some_and(|door| door.received > 0 && door.sent > 0), "{state:?}");
+        assert_eq!(world.beta.state(&all[2])?.lans[0].exit, None);
         Ok(())
     })
 }

@@ -1,21 +1,32 @@
 //! What is there: devices, bytes, members, drops by cause, and how large a packet may be.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
 use super::Error;
 use super::filters;
 use super::kernel::{Kernel, Links, mtu};
+use super::namespace::Namespace;
+use super::settings::SETTINGS;
 use crate::networks::names::{Key, Kind};
 use crate::networks::plan::filters::Cause;
-use crate::networks::state::{Device, Drops, LanState, State};
+use crate::networks::state::{Device, Drops, ExitState, LanState, State};
 use crate::networks::wanted::{At, Exit, Lan, Wanted};
+
+/// How many connections a namespace knows.
+const CONNECTIONS: &str = "netfilter/nf_conntrack_count";
 
 /// What VXLAN puts around a frame: IPv6, UDP, its own header, and the frame's (40, 8, 8, 14).
 const AROUND: u32 = 70;
 
-pub(super) async fn state(kernel: &Kernel, wanted: &Wanted) -> Result<State, Error> {
+pub(super) async fn state(
+    kernel: &Kernel,
+    namespaces: &Path,
+    wanted: &Wanted,
+) -> Result<State, Error> {
     let links = kernel.links().await?;
     let mut drops: BTreeMap<Option<Key>, Vec<Drops>> = BTreeMap::new();
     for (name, packets, bytes) in filters::counters().await? {
@@ -25,7 +36,11 @@ pub(super) async fn state(kernel: &Kernel, wanted: &Wanted) -> Result<State, Err
     }
     let tunnel = wanted.tunnel.as_ref().and_then(|it| links.get(it.device.as_str()));
     let room = tunnel.and_then(mtu).map(|mtu| mtu.saturating_sub(AROUND));
-    let lans = wanted.lans.iter().map(|lan| of_lan(lan, &links, room, &mut drops)).collect();
+    let mut lans = Vec::new();
+    for lan in &wanted.lans {
+        let exit = exit(lan, namespaces, wanted)?;
+        lans.push(LanState { exit, ..of_lan(lan, &links, room, &mut drops) });
+    }
     Ok(State { lans, drops: drops.remove(&None).unwrap_or_default() })
 }
 
@@ -54,8 +69,23 @@ fn of_lan(
         members: lan.members.len(),
         devices: devices.collect(),
         room_between_sites: room.filter(|_| leaves),
+        exit: None,
         drops: drops.remove(&Some(key)).unwrap_or_default(),
     }
+}
+
+/// The exit of a network, if it is here and there.
+fn exit(lan: &Lan, namespaces: &Path, wanted: &Wanted) -> Result<Option<ExitState>, Error> {
+    let name = Key::of(lan.identity).name(Kind::ExitNamespace);
+    let (true, Some(namespace)) =
+        (lan.exit == Some(Exit::Here), Namespace::find(&namespaces.join(name)))
+    else {
+        return Ok(None);
+    };
+    let told = namespace.enter(|| fs::read_to_string(Path::new(SETTINGS).join(CONNECTIONS)))?;
+    let connections = told.trim().parse().unwrap_or_default();
+    let own = wanted.public.iter().filter(|public| public.network == lan.identity);
+    Ok(Some(ExitState { connections, public: own.map(|public| public.address).collect() }))
 }
 
 fn device(name: String, link: &LinkMessage) -> Device {

@@ -226,6 +226,6 @@ impl Networks for Linux {
     }
 
     async fn state(&self, wanted: &Wanted) -> Result<State, Error> {
-        look::state(&Kernel::here()?, wanted).await
+        look::state(&Kernel::here()?, &self.namespaces, wanted).await
     }
 }
