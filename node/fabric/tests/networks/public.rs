@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use fabric::Change;
-use fabric::networks::{Cause, Exit, Group, GroupId, Peer, Ports, Public, Rule, Traffic, Wanted};
+use fabric::networks::{
+    Cause, Exit, Group, GroupId, Outside, Peer, Ports, Public, Rule, Traffic, Wanted,
+};
 
 use crate::outside::{FAR, World, leads_everywhere, open, outside, seen_from};
-use crate::scene::{Card, Guest, inside, wait_for, wanted};
+use crate::scene::{Card, Guest, Scene, inside, wait_for, wanted};
 
 const OWN: [&str; 2] = ["203.0.113.77", "203.0.113.78"];
 
@@ -217,6 +219,72 @@ fn an_address_is_answered_for_where_it_is_and_what_others_answer_for_stays() -> 
         world.gateway.converge(&wanted(&[]))?;
         let proxies = world.gateway.run("ip neigh show proxy")?;
         assert!(proxies.contains("203.0.113.55") && !proxies.contains(OWN[0]), "{proxies}");
+        Ok(())
+    })
+}
+
+#[test]
+fn another_host_takes_over_and_is_found_at_once() -> Result<()> {
+    inside("public::another_host_takes_over_and_is_found_at_once", |scene| {
+        let world = World::new(&scene)?;
+        // Both of alpha's hosts are on the same link outside, which is a bridge at its far end.
+        Scene::wire((&world.other, "wan", "203.0.113.2/24"), (&world.far, "eth1", "fd97::1/64"))?;
+        world.far.run("ip link add br0 type bridge")?;
+        for step in [
+            "link set eth0 master br0",
+            "link set eth1 master br0",
+            "addr del 203.0.113.9/24 dev eth0",
+            "addr add 203.0.113.9/24 dev br0",
+            "link set br0 up",
+        ] {
+            world.far.run(&format!("ip {step}"))?;
+        }
+        let mut all = World::wanted()?;
+        publish(&mut all, &[(OWN[0], "10.0.0.12")])?;
+        let [first, second, _third] = world.populate(&all)?;
+        assert!(comes_in(&world, &second, OWN[0])?.is_some());
+        assert_eq!(seen_from(&world.far, &first, 8000)?, "203.0.113.1".parse::<IpAddr>()?);
+
+        let public = std::mem::take(&mut all[0].public);
+        (all[1].public, all[1].outside) = (public, outside()?);
+        let exit = "192.0.2.2".parse()?;
+        (all[0].lans[0].exit, all[1].lans[0].exit) =
+            (Some(Exit::Host { underlay: exit }), Some(Exit::Here));
+        world.converge(&all)?;
+        assert_eq!(world.converge(&all)?, [Change::Nothing; 3]);
+        // Nobody outside has to forget what they believed: they were told.
+        assert!(comes_in(&world, &second, OWN[0])?.is_some());
+        assert_eq!(seen_from(&world.far, &first, 8000)?, "203.0.113.2".parse::<IpAddr>()?);
+        assert_eq!(seen_from(&world.far, &second, 8000)?, OWN[0].parse::<IpAddr>()?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_bridge_outside_goes_on_passing_what_is_not_ours() -> Result<()> {
+    inside("public::a_bridge_outside_goes_on_passing_what_is_not_ours", |scene| {
+        let (host, one, other) = (scene.host("h")?, scene.host("one")?, scene.host("other")?);
+        Scene::wire((&host, "eth0", "fd97::1/64"), (&one, "eth0", "203.0.113.8/24"))?;
+        Scene::wire((&host, "eth1", "fd96::1/64"), (&other, "eth0", "203.0.113.9/24"))?;
+        for step in [
+            "link add br0 type bridge nf_call_iptables 1 nf_call_ip6tables 1",
+            "link set eth0 master br0",
+            "link set eth1 master br0",
+            "addr add 203.0.113.1/24 dev br0",
+            "link set br0 up",
+        ] {
+            host.run(&format!("ip {step}"))?;
+        }
+        let mut red = open(1, vec![Card(1).here()]);
+        red.exit = Some(Exit::Here);
+        let mut all = wanted(&[&red]);
+        all.outside = Some(Outside { interface: "br0".parse()?, closed: vec![] });
+        host.converge(&all)?;
+        let guest = host.plug(&red, &Card(1))?;
+        host.converge(&all)?;
+        leads_everywhere(&guest)?;
+        assert!(guest.reaches([203, 0, 113, 9])?);
+        one.run("busybox ping -c 1 -W 5 203.0.113.9")?;
         Ok(())
     })
 }

@@ -90,12 +90,14 @@ pub(super) fn filter(
     table.rule("exits", [goes(&to_services), in_state("related"), accept()]);
     table.refuse("exits", [goes(&to_services)], None, Cause::Unasked);
     // Forwarding is on for the sake of the networks, and stays on when the last of them goes: the
-    // host becomes nobody else's router.
+    // host becomes nobody else's router. What the interface itself passes on, if it is a bridge,
+    // comes and goes by the same name.
     for (forwards, family) in [(forwards.v4, Family::V4), (forwards.v6, Family::V6)] {
         if !forwards {
             let comes = is(about(MetaKey::Iifname), text(&outside.interface));
             let family = is(about(MetaKey::Nfproto), text(family.name()));
-            table.refuse("exits", [comes, family], None, Cause::Unasked);
+            let leaves = is_not(about(MetaKey::Oifname), text(&outside.interface));
+            table.refuse("exits", [comes, leaves, family], None, Cause::Unasked);
         }
     }
     let public: Vec<IpAddr> = wanted.public.iter().map(|public| public.address).collect();
