@@ -8,7 +8,9 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context as _, Result};
 use fabric::Change;
-use fabric::networks::{At, Cause, Exit, Lan, Outside, Peer, Rule, Traffic, Tunnel, Vni, Wanted};
+use fabric::networks::{
+    At, Cause, Exit, Lan, Outside, Peer, Rule, Traffic, Tunnel, Vni, Wanted, bridge,
+};
 
 use crate::scene::{Card, Guest, Host, Scene, inside, lan, wait_for, wanted};
 
@@ -293,6 +295,53 @@ fn nobody_comes_in_who_was_not_asked() -> Result<()> {
             assert!(unasked()? > before, "{address}");
         }
         assert!(world.far.run("busybox ping -c 1 -W 1 10.0.0.11").is_err());
+        Ok(())
+    })
+}
+
+#[test]
+fn connections_outlive_the_node_and_whatever_is_put_right() -> Result<()> {
+    inside("outside::connections_outlive_the_node_and_whatever_is_put_right", |scene| {
+        let mut world = World::new(&scene)?;
+        let all = World::wanted()?;
+        let [_first, _second, third] = world.populate(&all)?;
+        let listener = world.far.within(|| Ok(TcpListener::bind((FAR[0], 8000))?))?;
+        let mut stream = third.connects("203.0.113.9:8000")?.context("no connection")?;
+        let (mut accepted, _) = listener.accept()?;
+        accepted.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+        let mut is_alive = || -> Result<()> {
+            stream.write_all(b"x")?;
+            accepted.read_exact(&mut [0])?;
+            accepted.write_all(b"y")?;
+            stream.read_exact(&mut [0])?;
+            Ok(())
+        };
+        // How everything was is not known to another node, which puts it in place once more.
+        world.gateway.forgets();
+        world.gateway.converge(&all[0])?;
+        assert_eq!(world.gateway.converge(&all[0])?, Change::Nothing);
+        is_alive()?;
+        let own = bridge(all[0].lans[0].identity);
+        let named = |letters: &str| own.replacen("rsb", letters, 1);
+        let (door, port, place) = (named("rso"), named("rse"), named("rsm"));
+        let within = format!("nsenter --net=/run/reservoir/g/{place}");
+        for harm in [
+            format!("ip neigh flush dev {door} nud permanent"),
+            format!("ip route flush dev {door}"),
+            format!("bridge link set dev {port} learning on"),
+            format!("busybox sysctl -w net.ipv4.conf.{door}.forwarding=0"),
+            "busybox sysctl -w net.ipv4.conf.wan.forwarding=0".to_owned(),
+            "nft delete table inet reservoir".to_owned(),
+            format!("{within} ip route del default"),
+            format!("{within} ip neigh flush all nud permanent"),
+            format!("ip link del {door}"),
+            format!("ip link del {port}"),
+        ] {
+            world.gateway.run(&harm)?;
+            assert_eq!(world.gateway.converge(&all[0])?, Change::Made, "{harm}");
+            assert_eq!(world.gateway.converge(&all[0])?, Change::Nothing, "{harm}");
+            is_alive().context(harm)?;
+        }
         Ok(())
     })
 }
