@@ -3,6 +3,8 @@
 //! Alpha has two hosts, of which the first is its gateway; beta has one. Red and blue are routed
 //! with each other, and no host has guests of both but beta.
 
+use std::io::{Read as _, Write as _};
+
 use anyhow::{Context as _, Result};
 use fabric::Change;
 use fabric::networks::{
@@ -289,6 +291,44 @@ fn a_route_leads_to_a_machine_or_to_nobody() -> Result<()> {
             assert!(!reached, "{from}");
             assert!(host.drops(all, Cause::ForeignAddress)? > before, "{from}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn what_passed_through_a_host_does_not_speak_against_a_machine_that_comes() -> Result<()> {
+    let test = "routed::what_passed_through_a_host_does_not_speak_against_a_machine_that_comes";
+    inside(test, |scene| {
+        let world = World::new(&scene)?;
+        let mut all = World::wanted()?;
+        // Red is closed to blue, and begins what it wants.
+        for wanted in &mut all {
+            wanted.lans[0].groups[0].ingress.clear();
+        }
+        let guests = world.populate(&all)?;
+        let [red, _, _, blue] = &guests;
+        let listener = blue.listens("10.0.1.14:80")?;
+        let mut stream = red.connects("10.0.1.14:80")?.context("no connection")?;
+        let (mut accepted, _) = listener.accept()?;
+        accepted.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+        let mut is_alive = || -> Result<()> {
+            stream.write_all(b"x")?;
+            accepted.read_exact(&mut [0])?;
+            accepted.write_all(b"y")?;
+            stream.read_exact(&mut [0])?;
+            Ok(())
+        };
+        is_alive()?;
+        // Of red, beta has seen the answers alone. Now the machine that asks moves there.
+        world.other.run(&format!("ip link del {}", Card(1).tap()))?;
+        all[2].lans[0].members[0] = Card(1).here();
+        world.beta.converge(&all[2])?;
+        world.beta.join(red, &all[2].lans[0], &Card(1))?;
+        world.beta.converge(&all[2])?;
+        leads_everywhere(red)?;
+        is_alive()?;
+        // And what it did not begin is still refused.
+        assert!(!reaches(blue, ADDRESSES[0][0])?);
         Ok(())
     })
 }
