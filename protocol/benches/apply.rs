@@ -108,6 +108,7 @@ fn loaded(hosts: u32) -> Site {
         name: "node".parse().expect("the name is good"),
         addresses: Vec::new(),
         api: None,
+        uplink: None,
     };
     loaded.apply(&stamped(Command::Node { node: NodeId(1), contact }, 0));
     let name = "guest".parse().expect("the name is good");

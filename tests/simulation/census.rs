@@ -131,6 +131,7 @@ census! {
     nodes_promoted,
     /// Looks at which the only voter kept that to itself, since guests had no end.
     votes_withheld,
+    gateways_named,
     /// Nodes that were taken out.
     nodes_removed,
     /// Nodes that were to be taken out, and stayed, since guests stood in the way.

@@ -1,10 +1,13 @@
 //! How a world begins: sites with their keys, hosts, catalogues, and what they think of each
 //! other.
 
+use std::net::SocketAddr;
+
 use protocol::identity::SecretKey;
 use protocol::ids::{BlobId, HostId, NodeId};
 use protocol::images::{Blob, Image};
 use protocol::membership::Standing;
+use protocol::networks::gateway::{Gateway, TunnelKey, Uplink};
 use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::{Command, Outcome, Stamped};
@@ -146,7 +149,11 @@ impl World {
     pub(crate) fn contact(&mut self) -> Contact {
         let key = SecretKey::from_bytes(&self.chance.bytes()).public();
         let name = "node".parse().expect("a node's name");
-        Contact { key, name, addresses: Vec::new(), api: None }
+        let endpoint = SocketAddr::from(([192, 0, 2, 1], 51_820));
+        let key_there = TunnelKey::from_bytes(self.chance.bytes());
+        let gateway = Gateway { key: key_there, endpoint: Some(endpoint) };
+        let uplink = Some(Uplink { underlay: endpoint.ip(), gateway });
+        Contact { key, name, addresses: Vec::new(), api: None, uplink }
     }
 
     /// Commits a command before anything can go wrong.

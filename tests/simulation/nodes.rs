@@ -4,6 +4,8 @@
 //! What is to be done next about Raft's members is decided by [`protocol::membership`], and done by
 //! the leader, a moment later. What operators do is modelled here.
 
+use std::collections::BTreeSet;
+
 use protocol::ids::{HostId, NodeId};
 use protocol::machine::{Goal, Verb};
 use protocol::membership::{Members, Standing, Step};
@@ -76,14 +78,24 @@ impl Member {
     /// What is to be done next about the members, if anything is.
     pub(crate) fn next_change(&self) -> Option<Step> {
         let (leader, state) = (self.leader?, self.state()?);
-        let mut members: Members = self.voters.clone();
         let replica = |node: &NodeId| &self.replicas[place(*node)];
         let has_caught_up = |node: &NodeId| replica(node).applied + LAG >= self.log.len();
-        let all = members.voters.union(&members.learners).copied();
-        members.reached = all.filter(|node| replica(node).is_reached()).collect();
+        let mut members = Members { reached: self.reached(), ..self.voters.clone() };
         let ready = members.learners.intersection(&members.reached).copied();
         members.ready = ready.filter(has_caught_up).collect();
         state.membership_step(&members, number(leader))
+    }
+
+    /// The node that is to be the gateway, if another than the present one.
+    pub(crate) fn next_gateway(&self) -> Option<NodeId> {
+        self.leader?;
+        self.state()?.gateway_step(&self.reached())
+    }
+
+    /// Raft's members that the leader hears.
+    fn reached(&self) -> BTreeSet<NodeId> {
+        let all = self.voters.voters.union(&self.voters.learners).copied();
+        all.filter(|node| self.replicas[place(*node)].is_reached()).collect()
     }
 }
 
@@ -168,6 +180,11 @@ impl World {
     /// Has Raft's members follow the table of nodes, one step at a time. Says whether there is one.
     pub(crate) fn follow_table(&mut self, member: usize) -> bool {
         if self.members[member].desk.is_changing {
+            return true;
+        }
+        if let Some(node) = self.members[member].next_gateway() {
+            self.census.gateways_named += 1;
+            self.propose(member, Command::Gateway { node }, Reply::Nobody);
             return true;
         }
         let Some(step) = self.members[member].next_change() else { return false };

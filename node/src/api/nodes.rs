@@ -79,6 +79,7 @@ pub(super) async fn join(
         name: label(&new.name)?,
         addresses: new.addresses,
         api: None,
+        uplink: None,
     };
     let root = desk.find_root().await?;
     let joining = Command::Join { digest: invited.digest, contact };

@@ -77,6 +77,7 @@ impl Links {
                     name: row.name.clone(),
                     addresses: row.addresses.clone(),
                     api: row.api.clone(),
+                    uplink: row.uplink,
                 };
                 (id, (contact, row.standing))
             });
@@ -101,8 +102,8 @@ impl Links {
             }
             Some((known, Standing::Voter | Standing::Learner)) => {
                 while self.describing.try_join_next().is_some() {}
-                let same =
-                    (&known.addresses, &known.api) == (&self.contact.addresses, &self.contact.api);
+                let said = |it: &Contact| (it.addresses.clone(), it.api.clone(), it.uplink);
+                let same = said(known) == said(&self.contact);
                 if same || !self.describing.is_empty() {
                     return;
                 }

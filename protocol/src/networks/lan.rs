@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::gateway::Gateway;
 use super::{Offset, Prefix4, Prefix6, Speed};
 use crate::ids::{MachineId, SiteId};
 use crate::sla::Class;
@@ -120,6 +121,8 @@ pub struct Member {
 pub struct End {
     /// By which number it receives the network.
     pub vni: Vni,
+    /// Through whom; nobody, if it has no gateway just now.
+    pub gateway: Option<Gateway>,
 }
 
 /// What one site on a network says to another.
@@ -148,7 +151,7 @@ pub enum Word {
 }
 
 impl Word {
-    /// Whether its names are names.
+    /// Whether its names are names, and its places places.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         match self {
@@ -156,9 +159,10 @@ impl Word {
             Self::Member { member: Some(member), .. } => {
                 is_label(&member.name) && member.component.iter().all(|name| is_label(name))
             }
-            Self::Member { member: None, .. } | Self::End { .. } | Self::Joined(_) | Self::Over => {
-                true
+            Self::End { end: Some(end), .. } | Self::Joined(end) => {
+                end.gateway.is_none_or(|gateway| gateway.is_sound())
             }
+            Self::Member { member: None, .. } | Self::End { end: None, .. } | Self::Over => true,
         }
     }
 }

@@ -1,8 +1,13 @@
 //! Claims about prefixes, the addresses in them, and speeds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 
+use super::gateway::{Gateway, TunnelKey, successor};
+
 use super::*;
+use crate::ids::NodeId;
 
 fn prefix(text: &str) -> Prefix4 {
     text.parse().unwrap_or_else(|refused| panic!("{refused}"))
@@ -101,5 +106,43 @@ proptest! {
         let six = Prefix6::unique_local(&digest, subnet);
         prop_assert_eq!(six.to_string().parse(), Ok(six));
         prop_assert_eq!(crate::codec::decode::<Prefix6>(&crate::codec::encode(&six), 100).unwrap(), six);
+    }
+}
+
+#[test]
+fn a_gateway_stays_while_it_is_reached_and_gives_way_to_one_that_can_be_called() {
+    let nodes = |ids: &[u64]| ids.iter().map(|id| NodeId(*id)).collect::<BTreeSet<_>>();
+    let able = BTreeMap::from([(NodeId(1), false), (NodeId(2), true), (NodeId(3), true)]);
+    let all = nodes(&[1, 2, 3]);
+    assert_eq!(successor(&able, &all, None), Some(NodeId(2)));
+    assert_eq!(successor(&able, &all, Some(NodeId(3))), None);
+    assert_eq!(successor(&able, &all, Some(NodeId(1))), Some(NodeId(2)));
+    assert_eq!(successor(&able, &nodes(&[1, 3]), Some(NodeId(2))), Some(NodeId(3)));
+    assert_eq!(successor(&able, &nodes(&[1]), Some(NodeId(2))), Some(NodeId(1)));
+    assert_eq!(successor(&able, &nodes(&[1]), Some(NodeId(1))), None);
+    assert_eq!(successor(&able, &nodes(&[]), Some(NodeId(1))), None);
+    assert_eq!(successor(&able, &nodes(&[4]), Some(NodeId(4))), None);
+}
+
+#[test]
+fn an_address_inside_the_tunnel_is_one_keys_own() {
+    let one = TunnelKey::from_bytes([1; 32]).address();
+    let other = TunnelKey::from_bytes([2; 32]).address();
+    assert_ne!(one, other);
+    assert!(one.to_string().starts_with("fd72:7376:"), "{one}");
+}
+
+#[test]
+fn packets_are_sent_to_no_place_that_is_this_machine_or_many() {
+    let key = TunnelKey::from_bytes([1; 32]);
+    let at = |text: &str| Gateway { key, endpoint: Some(text.parse().unwrap()) };
+    assert!(Gateway { key, endpoint: None }.is_sound());
+    for good in ["192.0.2.1:51820", "10.0.0.1:1", "[2001:db8::1]:51820"] {
+        assert!(at(good).is_sound(), "{good}");
+    }
+    let bad =
+        ["192.0.2.1:0", "127.0.0.1:53", "[::1]:53", "0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1"];
+    for bad in bad.iter().chain(&["255.255.255.255:9"]) {
+        assert!(!at(bad).is_sound(), "{bad}");
     }
 }

@@ -87,8 +87,8 @@ impl Site {
             }
         }
         let mut numbers = BTreeSet::new();
-        for (_, lan) in self.lans.iter().filter(|(_, lan)| !numbers.insert(lan.vni)) {
-            found.push(Violation::SharedVni(lan.vni));
+        for (_, lan) in self.lans.iter().filter(|(_, lan)| !numbers.insert(lan.own.vni)) {
+            found.push(Violation::SharedVni(lan.own.vni));
         }
         let lost = |home, network| self.lans.get(&(home, network)).is_none();
         for ((home, network, _), _) in self.members.iter().filter(|((h, n, _), _)| lost(*h, *n)) {

@@ -41,9 +41,9 @@ impl World {
         if members(home, key) != members(there, key) {
             return told("the members");
         }
-        // Each leaves itself out, but for a home that runs a machine.
+        // Each leaves itself out, but for the home.
         let mut ends: BTreeMap<SiteId, Option<End>> = theirs.ends.clone();
-        ends.insert(other, Some(End { vni: theirs.vni }));
+        ends.insert(other, Some(theirs.own));
         if mine.ends != ends {
             return told("how the others are reached");
         }

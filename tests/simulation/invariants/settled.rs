@@ -29,6 +29,9 @@ impl World {
         if let Some(step) = site.next_change() {
             return Some(format!("{step:?} is to be done about {:?}", site.voters));
         }
+        if let Some(node) = site.next_gateway() {
+            return Some(format!("{node} is to be the gateway"));
+        }
         let Some(state) = site.state() else { return Some("no leader".to_owned()) };
         if state.is_negotiating() {
             return Some("a hold or a call is open".to_owned());

@@ -22,7 +22,9 @@ impl Site {
         let Some(network) = self.networks.get(&id) else { return };
         let terms = self.terms_of(network);
         let Some(vni) = self.free_vni() else { return };
-        self.lans.insert((self.me(), id), Lan { terms, vni, ends: BTreeMap::new() });
+        let own = End { vni, gateway: self.gateway() };
+        let ends = BTreeMap::from([(self.me(), Some(own))]);
+        self.lans.insert((self.me(), id), Lan { terms, own, ends });
     }
 
     fn terms_of(&self, network: &Network) -> Terms {
@@ -39,7 +41,7 @@ impl Site {
 
     /// A number by which no network is received here yet.
     fn free_vni(&self) -> Option<Vni> {
-        let taken: BTreeSet<Vni> = self.lans.iter().map(|(_, lan)| lan.vni).collect();
+        let taken: BTreeSet<Vni> = self.lans.iter().map(|(_, lan)| lan.own.vni).collect();
         let after_last = taken.last().map_or(Some(Vni::MIN), |last| last.next());
         after_last.or_else(|| {
             std::iter::successors(Some(Vni::MIN), |vni| vni.next()).find(|vni| !taken.contains(vni))
@@ -73,6 +75,31 @@ impl Site {
         for network in gone.copied().collect::<Vec<_>>() {
             self.forget_lan(self.me(), network);
         }
+        if self.nodes.touched().next().is_some() {
+            self.follow_gateway(turn);
+        }
+    }
+
+    /// Tells the sites on this site's networks, and the homes of those that reach here, if its
+    /// gateway is another than they were told.
+    fn follow_gateway(&mut self, turn: &Turn) {
+        let gateway = self.gateway();
+        let news: Vec<(SiteId, NetworkId)> = self
+            .lans
+            .iter()
+            .filter(|(_, lan)| lan.own.gateway != gateway)
+            .map(|(key, _)| *key)
+            .collect();
+        for (home, network) in news {
+            let Some(lan) = self.lans.get_mut(&(home, network)) else { continue };
+            lan.own.gateway = gateway;
+            let own = lan.own;
+            if home == self.me() {
+                self.end_is(network, self.me(), own, turn);
+            } else {
+                self.owe(home, Message::Network { network, word: Word::Joined(own) }, turn);
+            }
+        }
     }
 
     /// A machine as the sites on its networks know it.
@@ -103,54 +130,71 @@ impl Site {
     /// Tells everybody on a network what is new to them.
     fn tell(&mut self, network: NetworkId, changed: &Changed, turn: &Turn) {
         let me = self.me();
-        let all = (me, network, Offset(0))..=(me, network, Offset(u32::MAX));
-        let members: Vec<(Offset, Member)> =
-            self.members.range(all).map(|((_, _, at), member)| (*at, member.clone())).collect();
-        let now: BTreeSet<SiteId> = members.iter().filter_map(|(_, member)| member.site).collect();
-        let Some(lan) = self.lans.get_mut(&(me, network)) else { return };
+        let sites = self.members_on(me, network).filter_map(|(_, member)| member.site);
+        let now: BTreeSet<SiteId> = sites.chain([me]).collect();
+        let Some(lan) = self.lans.get(&(me, network)) else { return };
         let before: BTreeSet<SiteId> = lan.ends.keys().copied().collect();
-        let mine = End { vni: lan.vni };
-        for site in now.difference(&before) {
-            lan.ends.insert(*site, (*site == me).then_some(mine));
+        for gone in before.difference(&now) {
+            self.end_over(network, *gone, turn);
         }
-        for site in before.difference(&now) {
-            lan.ends.remove(site);
-        }
-        let (terms, ends) = (lan.terms.clone(), lan.ends.clone());
-        let mut owed = Vec::new();
-        for site in now.iter().filter(|site| **site != me) {
-            if before.contains(site) {
-                let member = |(offset, member): (&Offset, &Option<Member>)| Word::Member {
-                    offset: *offset,
-                    member: member.clone(),
-                };
-                owed.extend(changed.iter().map(member).map(|word| (*site, word)));
-            } else {
-                owed.push((*site, Word::Terms(terms.clone())));
-                let member = |(offset, member): &(Offset, Member)| Word::Member {
-                    offset: *offset,
-                    member: Some(member.clone()),
-                };
-                owed.extend(members.iter().map(member).map(|word| (*site, word)));
-                let known = ends.iter().filter(|(other, end)| *other != site && end.is_some());
-                let end =
-                    |(other, end): (&SiteId, &Option<End>)| Word::End { site: *other, end: *end };
-                owed.extend(known.map(end).map(|word| (*site, word)));
+        for stays in now.intersection(&before).filter(|site| **site != me) {
+            for (offset, member) in changed {
+                let word = Word::Member { offset: *offset, member: member.clone() };
+                self.owe(*stays, Message::Network { network, word }, turn);
             }
         }
-        for site in before.difference(&now) {
-            if *site != me {
-                owed.push((*site, Word::Over));
-            }
-            let rest = now.iter().filter(|other| **other != me && before.contains(other));
-            owed.extend(rest.map(|other| (*other, Word::End { site: *site, end: None })));
+        for new in now.difference(&before) {
+            self.welcome(network, *new, turn);
         }
-        if now.contains(&me) && !before.contains(&me) {
-            let rest = now.iter().filter(|other| **other != me && before.contains(other));
-            owed.extend(rest.map(|other| (*other, Word::End { site: me, end: Some(mine) })));
-        }
-        for (site, word) in owed {
+    }
+
+    /// Tells a site that is new on a network all that there is to know of it. How it is reached the
+    /// others learn when it has said so.
+    fn welcome(&mut self, network: NetworkId, site: SiteId, turn: &Turn) {
+        let me = self.me();
+        let Some(lan) = self.lans.get_mut(&(me, network)) else { return };
+        let mut words = vec![Word::Terms(lan.terms.clone())];
+        let known = lan.ends.iter().filter(|(_, end)| end.is_some());
+        let ends: Vec<Word> =
+            known.map(|(other, end)| Word::End { site: *other, end: *end }).collect();
+        lan.ends.insert(site, None);
+        words.extend(self.members_on(me, network).map(|(offset, member)| {
+            let member = Some(member.clone());
+            Word::Member { offset, member }
+        }));
+        words.extend(ends);
+        for word in words {
             self.owe(site, Message::Network { network, word }, turn);
+        }
+    }
+
+    /// A site has nothing on a network any more: it and the others are told.
+    fn end_over(&mut self, network: NetworkId, site: SiteId, turn: &Turn) {
+        self.owe(site, Message::Network { network, word: Word::Over }, turn);
+        let key = (self.me(), network);
+        if let Some(lan) = self.lans.get_mut(&key) {
+            lan.ends.remove(&site);
+        }
+        self.tell_others(network, site, Word::End { site, end: None }, turn);
+    }
+
+    /// Notes how a site is reached on a network of this site's, and tells the others if that is new.
+    fn end_is(&mut self, network: NetworkId, site: SiteId, end: End, turn: &Turn) {
+        let key = (self.me(), network);
+        let known = self.lans.get_mut(&key).and_then(|lan| lan.ends.get_mut(&site));
+        // Who is not on it has nothing to say about it.
+        let Some(known) = known.filter(|known| **known != Some(end)) else { return };
+        *known = Some(end);
+        self.tell_others(network, site, Word::End { site, end: Some(end) }, turn);
+    }
+
+    /// Tells all sites on a network but this one and the one that it is about.
+    fn tell_others(&mut self, network: NetworkId, about: SiteId, word: Word, turn: &Turn) {
+        let me = self.me();
+        let Some(lan) = self.lans.get(&(me, network)) else { return };
+        let others = lan.ends.keys().filter(|site| **site != me && **site != about);
+        for other in others.copied().collect::<Vec<_>>() {
+            self.owe(other, Message::Network { network, word: word.clone() }, turn);
         }
     }
 
@@ -171,7 +215,7 @@ impl Site {
                 self.member_said((from, network, *offset), member.as_ref());
             }
             Word::End { site, end } => self.end_said(from, network, (*site, *end)),
-            Word::Joined(end) => self.joined(from, network, *end, turn),
+            Word::Joined(end) => self.end_is(network, from, *end, turn),
             Word::Over => self.forget_lan(from, network),
         }
     }
@@ -179,16 +223,16 @@ impl Site {
     fn terms_said(&mut self, from: SiteId, network: NetworkId, terms: &Terms, turn: &Turn) {
         let of_it = (from, NetworkId::from_uuid(uuid::Uuid::nil()))
             ..=(from, NetworkId::from_uuid(uuid::Uuid::max()));
-        let known = self.lans.get(&(from, network)).map(|lan| lan.vni);
+        let known = self.lans.get(&(from, network)).map(|lan| lan.own.vni);
         if known.is_none() && self.lans.range(of_it).count() >= LANS_MAX {
             return;
         }
         // Whoever says its terms begins anew: what was known before is not.
         self.forget_lan(from, network);
         let Some(vni) = known.or_else(|| self.free_vni()) else { return };
-        let lan = Lan { terms: terms.clone(), vni, ends: BTreeMap::new() };
-        self.lans.insert((from, network), lan);
-        self.owe(from, Message::Network { network, word: Word::Joined(End { vni }) }, turn);
+        let own = End { vni, gateway: self.gateway() };
+        self.lans.insert((from, network), Lan { terms: terms.clone(), own, ends: BTreeMap::new() });
+        self.owe(from, Message::Network { network, word: Word::Joined(own) }, turn);
     }
 
     fn member_said(&mut self, key: (SiteId, NetworkId, Offset), member: Option<&Member>) {
@@ -217,23 +261,6 @@ impl Site {
             }
             Some(_) => {}
             None => drop(lan.ends.remove(&site)),
-        }
-    }
-
-    /// A site that has machines on one of this site's networks says how it is reached there.
-    fn joined(&mut self, from: SiteId, network: NetworkId, end: End, turn: &Turn) {
-        let key = (self.me(), network);
-        let Some(lan) = self.lans.get_mut(&key) else { return };
-        let Some(known) = lan.ends.get_mut(&from) else { return };
-        if *known == Some(end) {
-            return;
-        }
-        *known = Some(end);
-        let others: Vec<SiteId> = lan.ends.keys().copied().collect();
-        let me = self.me();
-        for other in others.into_iter().filter(|other| *other != from && *other != me) {
-            let word = Word::End { site: from, end: Some(end) };
-            self.owe(other, Message::Network { network, word }, turn);
         }
     }
 

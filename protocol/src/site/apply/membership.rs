@@ -36,6 +36,7 @@ impl Site {
         if let Some(row) = self.nodes.get_mut(&id) {
             row.addresses.clone_from(&contact.addresses);
             row.api.clone_from(&contact.api);
+            row.uplink = contact.uplink;
         }
         Ok(Outcome::Node(id))
     }
@@ -48,9 +49,20 @@ impl Site {
         standing: Standing,
         turn: &Turn,
     ) {
-        let Contact { key, addresses, api, name: _ } = contact.clone();
+        let Contact { key, addresses, api, uplink, name: _ } = contact.clone();
         let (since, certificate) = (turn.now, None);
-        self.nodes.insert(id, Node { key, name, addresses, api, standing, since, certificate });
+        let node = Node {
+            key,
+            name,
+            addresses,
+            api,
+            standing,
+            since,
+            certificate,
+            uplink,
+            is_gateway: false,
+        };
+        self.nodes.insert(id, node);
         if let Some(profile) = self.profile.get_mut(&()) {
             profile.nodes = profile.nodes.max(id.0);
         }

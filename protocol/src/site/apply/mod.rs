@@ -4,6 +4,7 @@ mod agreements;
 mod buying;
 mod deployment;
 mod displacing;
+mod gateway;
 mod hosting;
 mod lans;
 mod membership;
@@ -53,6 +54,7 @@ impl Site {
             Command::Left { node } => Ok(self.left(*node, turn)),
             Command::Certify { node } => self.certify(*node),
             Command::Presents { node, certificate } => self.presents(*node, *certificate),
+            Command::Gateway { node } => self.name_gateway(*node),
             Command::Honours { peer, lowest } => self.honours(*peer, *lowest),
             Command::Host { host, described } => self.describe_host(*host, described, turn),
             Command::HostEnded { host } => Ok(self.host_ended(*host, turn)),

@@ -13,6 +13,7 @@ use crate::ids::{HostId, MachineId, MachineName, NodeId, RequestId, SiteId, Tena
 use crate::machine::guest::Seen;
 use crate::membership::serials::Presented;
 use crate::names::Label;
+use crate::networks::gateway::Uplink;
 use crate::peering::Setting;
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
@@ -82,6 +83,11 @@ pub enum Command {
         node: NodeId,
         /// Which.
         certificate: Presented,
+    },
+    /// The gateway is not reached, or there is none: this node is it from now on.
+    Gateway {
+        /// The node.
+        node: NodeId,
     },
     /// A node of a peer has said which certificates that site still honours.
     Honours {
@@ -161,6 +167,8 @@ pub struct Contact {
     pub addresses: Vec<String>,
     /// The URL of its REST interface, if others than itself reach it.
     pub api: Option<String>,
+    /// How it takes part in networks; none while that is not known.
+    pub uplink: Option<Uplink>,
 }
 
 /// What the configuration file says of the site.

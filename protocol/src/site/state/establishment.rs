@@ -9,6 +9,7 @@ use crate::manifest::ImageName;
 use crate::membership::Standing;
 use crate::membership::serials::{Presented, Serials};
 use crate::names::Label;
+use crate::networks::gateway::Uplink;
 use crate::peering::Reserve;
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
@@ -54,6 +55,10 @@ pub struct Node {
     pub since: Timestamp,
     /// The certificate that it presents; none until it has said so.
     pub certificate: Option<Presented>,
+    /// How it takes part in networks; none until it has said so.
+    pub uplink: Option<Uplink>,
+    /// Whether it is the one through which the site's networks reach other sites.
+    pub is_gateway: bool,
 }
 
 /// The permission for one node to join.

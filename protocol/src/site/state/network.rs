@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineId, NetworkId, ServiceId, SiteId, TenantId};
 use crate::manifest::{GroupName, NetworkName};
-use crate::networks::lan::{End, Terms, Vni};
+use crate::networks::lan::{End, Terms};
 use crate::networks::{Offset, Prefix4, Prefix6, Speed};
 use crate::sla::Class;
 
@@ -68,9 +68,10 @@ pub struct Attached {
 pub struct Lan {
     /// What it is.
     pub terms: Terms,
-    /// By which number this site receives it from others.
-    pub vni: Vni,
-    /// The sites that have a machine on it, and how they are reached; nothing until they have said
-    /// so. At its home this site is among them if it has one, elsewhere it is not.
+    /// How this site is reached on it, as it has told the others.
+    pub own: End,
+    /// The sites on it, and how they are reached; nothing until they have said so. Its home is on
+    /// it always, since it goes out to the public network from there, and is among them; any other
+    /// site is not among its own.
     pub ends: BTreeMap<SiteId, Option<End>>,
 }

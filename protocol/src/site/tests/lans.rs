@@ -44,7 +44,7 @@ fn ends(world: &World, at: usize, network: NetworkId) -> BTreeMap<SiteId, Option
     let key = (world.parties[ALPHA].id, network);
     let (_, lan) = party.site.lans().find(|(it, _)| **it == key).unwrap();
     let mut ends = lan.ends.clone();
-    ends.insert(party.id, Some(End { vni: lan.vni }));
+    ends.insert(party.id, Some(lan.own));
     ends
 }
 
@@ -131,7 +131,7 @@ fn only_its_home_can_say_anything_of_a_network() {
         Word::Member { offset: Offset(4), member: Some(stranger) },
         Word::Member { offset: Offset(5), member: None },
         Word::End { site: world.parties[ALPHA].id, end: None },
-        Word::Joined(End { vni: Vni::MAX }),
+        Word::Joined(End { vni: Vni::MAX, gateway: None }),
         Word::Over,
     ];
     for word in words {
@@ -173,4 +173,46 @@ fn a_peer_cannot_fill_a_site_with_members_of_its_networks() {
         tell(&mut world, ALPHA, BETA, said(1_000 + offset));
     }
     assert_eq!(known(&world, BETA, network).len(), MEMBERS_MAX);
+}
+
+#[test]
+fn another_gateway_is_known_to_every_site_on_the_network() {
+    let (mut world, _, network) = spread();
+    for at in [ALPHA, BETA] {
+        let reached = BTreeSet::from([NodeId(1)]);
+        let step = world.parties[at].site.gateway_step(&reached);
+        assert_eq!(step, Some(NodeId(1)), "the leader names the first one");
+        world.apply(at, Command::Gateway { node: NodeId(1) });
+        assert_eq!(world.parties[at].site.gateway_step(&reached), None);
+    }
+    world.settle();
+    let own = |world: &World, at: usize| world.parties[at].site.gateway();
+    for (at, of) in [(ALPHA, BETA), (BETA, ALPHA), (GAMMA, ALPHA), (GAMMA, BETA)] {
+        let site = world.parties[of].id;
+        assert_eq!(ends(&world, at, network)[&site].unwrap().gateway, own(&world, of));
+        assert!(own(&world, of).is_some());
+    }
+    let mut moved = contact(NodeId(1));
+    moved.uplink = Some(uplink(99));
+    world.apply(BETA, Command::Node { node: NodeId(1), contact: moved });
+    world.settle();
+    let beta = world.parties[BETA].id;
+    for at in [ALPHA, GAMMA] {
+        let known = ends(&world, at, network)[&beta].unwrap().gateway;
+        assert_eq!(known, Some(uplink(99).gateway));
+    }
+}
+
+#[test]
+fn a_peer_that_names_this_machine_as_its_gateway_is_not_heard() {
+    let (mut world, _, network) = spread();
+    let beta = world.parties[BETA].id;
+    let before = ends(&world, ALPHA, network)[&beta];
+    let gateway = Gateway {
+        key: TunnelKey::from_bytes([9; 32]),
+        endpoint: Some(SocketAddr::from(([127, 0, 0, 1], 22))),
+    };
+    let word = Word::Joined(End { vni: Vni::MAX, gateway: Some(gateway) });
+    tell(&mut world, BETA, ALPHA, Message::Network { network, word });
+    assert_eq!(ends(&world, ALPHA, network)[&beta], before);
 }

@@ -21,6 +21,7 @@ mod scaling;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use super::command::{
     Command, Configure, Contact, Described, Observation, OperatorAsk, Outcome, PeerEntry, Refusal,
@@ -40,6 +41,7 @@ use crate::machine::guest::Seen;
 use crate::machine::host::{self, Action, Found, Process};
 use crate::machine::{State, Verb};
 use crate::manifest::{self, Manifest, OnPartition};
+use crate::networks::gateway::{Gateway, TunnelKey, Uplink};
 use crate::sla::{Catalogue, Class};
 use crate::units::{Currency, Mebibytes, Micros, Size, Tariff};
 
@@ -61,7 +63,16 @@ pub(super) fn contact(node: NodeId) -> Contact {
         name: format!("node-{node}").parse().unwrap(),
         addresses: vec![format!("/ip4/192.0.2.{node}/tcp/7401")],
         api: None,
+        uplink: Some(uplink(number)),
     }
+}
+
+/// How a node takes part in networks.
+pub(super) fn uplink(number: u8) -> Uplink {
+    let underlay = IpAddr::from([192, 0, 2, number]);
+    let key = TunnelKey::from_bytes([number; 32]);
+    let endpoint = Some(SocketAddr::new(underlay, 51_820));
+    Uplink { underlay, gateway: Gateway { key, endpoint } }
 }
 
 /// A site with its node's key, its disk, and what runs on its hosts.

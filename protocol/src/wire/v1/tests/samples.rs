@@ -1,5 +1,7 @@
 //! One of each thing that crosses the network, as it is usually and at its longest.
 
+use std::net::{IpAddr, SocketAddr};
+
 use uuid::Uuid;
 
 use super::super::machine;
@@ -14,6 +16,7 @@ use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
 use crate::networks::Offset;
+use crate::networks::gateway::{Gateway, TunnelKey};
 use crate::networks::lan::{self, End, Member, NAME_MAX, Vni, Word};
 use crate::peering::monitor::{MachineView, SiteView};
 use crate::sla::{Catalogue, Class};
@@ -195,7 +198,10 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
 /// What is said of a network.
 fn word(variant: usize, longest: bool) -> Word {
     let label = if longest { "n".repeat(NAME_MAX) } else { "web-1".to_owned() };
-    let end = End { vni: if longest { Vni::MAX } else { Vni::MIN } };
+    let ip = if longest { IpAddr::from([u16::MAX - 1; 8]) } else { IpAddr::from([192, 0, 2, 1]) };
+    let endpoint = Some(SocketAddr::new(ip, 51_820));
+    let gateway = Some(Gateway { key: TunnelKey::from_bytes([7; 32]), endpoint });
+    let end = End { vni: if longest { Vni::MAX } else { Vni::MIN }, gateway };
     match variant {
         15 => Word::Terms(lan::Terms {
             prefix: "10.1.0.0/16".parse().unwrap(),
