@@ -13,6 +13,7 @@ use crate::command::run;
 use crate::lock::Lock;
 use crate::namespace;
 use crate::process::Process;
+use crate::site::MOUNTS;
 use crate::wait::wait_for;
 
 /// How long a supervisor may take to end all that it supervises.
@@ -55,6 +56,7 @@ pub(crate) fn remove_all(directory: &Path) -> Result<()> {
     };
     for site in sites {
         namespace::remove(&site.path().join("net"))?;
+        namespace::remove(&site.path().join(MOUNTS))?;
     }
     namespace::remove(&directory.join("internet"))?;
     for mount in mounts_below(directory)? {

@@ -1,4 +1,4 @@
-//! Network namespaces, each kept alive by a mount over a file of the testnet's own directory.
+//! Namespaces, each kept alive by a mount over a file of the testnet's own directory.
 //!
 //! They are not in the place where ip(8) keeps its own, so they have no names that could collide
 //! with another testnet's or the machine's, and taking away the directory's mounts takes away
@@ -72,6 +72,31 @@ impl Namespace {
         let names = links.lines().filter_map(|line| line.split([' ', '@']).next());
         Ok(names.into_iter().any(|name| name == interface))
     }
+}
+
+/// Makes a mount namespace that is bound to `file`, with what `command` mounts in it, or finds the one
+/// that is there. What a site's processes mount they see all of them, and nobody else does.
+pub(crate) fn open_mounts(file: &Path, command: &[&str]) -> Result<()> {
+    if is_bound(file) {
+        return Ok(());
+    }
+    // The kernel binds a mount namespace only where mounts are not passed on.
+    let place = file.parent().context("a namespace has a directory of its own")?;
+    fs::create_dir_all(place).with_context(|| format!("create {}", place.display()))?;
+    if !is_mounted(place)? {
+        run("mount", [Path::new("--bind"), place, place])?;
+        run("mount", [Path::new("--make-private"), place])?;
+    }
+    File::create(file).with_context(|| format!("create {}", file.display()))?;
+    let binding = format!("--mount={}", file.display());
+    run("unshare", [&[binding.as_str()], command].concat())?;
+    Ok(())
+}
+
+/// Whether something is mounted at a place.
+fn is_mounted(place: &Path) -> Result<bool> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("list mounts")?;
+    Ok(table.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| Path::new(at) == place))
 }
 
 /// Kills all processes in the namespace bound to `file`, if one is, and takes the mount away.

@@ -48,8 +48,8 @@ impl Process {
     /// Takes hold of every process in the network namespace bound to `file`, except our own.
     pub(crate) fn all_in(file: &Path) -> Result<Vec<Self>> {
         let wanted = namespace(file).with_context(|| format!("look at {}", file.display()))?;
-        let is_there =
-            |pid: Pid| namespace(&proc(pid, "ns/net")).is_ok_and(|present| present == wanted);
+        let is_in = |pid: Pid, kind| namespace(&proc(pid, kind)).is_ok_and(|it| it == wanted);
+        let is_there = |pid: Pid| is_in(pid, "ns/net") || is_in(pid, "ns/mnt");
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").context("list processes")? {
             let name = entry.context("list processes")?.file_name();

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::command::{finish, output};
 use crate::daemon::Daemon;
 use crate::libvirt::Libvirt;
-use crate::namespace::Namespace;
+use crate::namespace::{self, Namespace};
 use crate::node;
 
 /// How long a node may take until it answers: it opens its tables and meets its libvirtd.
@@ -19,6 +19,9 @@ const START: Duration = Duration::from_secs(90);
 
 /// Where a site's processes run, and the script that enters there.
 const ENTER: &str = include_str!("enter");
+
+/// The file that a site's mounts are bound to, below its directory.
+pub(crate) const MOUNTS: &str = "mounts/namespace";
 
 /// A site of the testnet.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl Site {
         script(&enter, &ENTER.replace("@site@", name).replace("@here@", &here))?;
         let libvirt = Libvirt::prepare(directory.join("host"))?;
         let namespace = Namespace::open(directory.join("net"))?;
+        namespace::open_mounts(&directory.join(MOUNTS), &[&enter.to_string_lossy(), "--mount"])?;
         let log_daemon = Daemon::new(&enter, &["/usr/sbin/virtlogd"], &logs);
         let libvirtd = Daemon::new(&enter, &["/usr/sbin/libvirtd"], &logs);
         let site = Self {
