@@ -3,28 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
-use fabric::Subnet;
 use federation::stream::Duplex;
 use federation::{Channel, PeerState, Peers, RefusalRecord};
 use protocol::codec;
 use protocol::identity::{Claim, NodeCertificate, SecretKey, Signed, Statement};
-use protocol::ids::{MachineId, MachineName, NodeId, SiteId};
+use protocol::ids::{MachineName, NodeId, SiteId};
 use protocol::market::book::Candidate;
 use protocol::market::{Advert, Book};
 use protocol::membership::serials::Presented;
 use protocol::peering::monitor::SiteView;
 use protocol::site::{Command, MACHINES_MAX, Site, Stamped};
 use protocol::time::Timestamp;
-use protocol::wire::v1::machine::{self, Answer, MACHINES_ASKED_MAX, Question};
-use protocol::wire::v1::{NodeAnswer, NodeRequest};
+use protocol::wire::v1::machine::{self, Answer, Question};
 use storage::Replica;
 use storage::replica::Progress;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::blobs::Blobs;
 use crate::console::{self, Consoles};
@@ -36,9 +31,6 @@ use crate::observe::now;
 
 /// The site could not be asked.
 pub type Error = storage::replica::Error;
-
-/// How long a list waits for a peer's addresses, which are not worth more.
-const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
 
 /// A peer shows nothing of itself.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +124,6 @@ pub(crate) struct Inner {
     pub(crate) blobs: Blobs,
     pub(crate) consoles: Consoles,
     pub(crate) signer: Signer,
-    pub(crate) subnet: Subnet,
     pub(crate) leases: Leases,
     pub(crate) heard: Heard,
 }
@@ -260,67 +251,6 @@ impl Desk {
         })
     }
 
-    /// The address of a machine that runs on this node's host.
-    #[must_use]
-    pub fn host_address(&self, name: MachineName) -> Option<Ipv4Addr> {
-        if self.node_of(name) != Some(self.node()) {
-            return None;
-        }
-        let slot = self.read(|site| site.guest(name).map(|guest| guest.lodging.slot))?;
-        self.inner.subnet.slot(u16::try_from(slot).ok()?)
-    }
-
-    /// The addresses of machines that run at this site, on any of its hosts: of those whose nodes
-    /// answer at once.
-    pub async fn site_addresses(
-        &self,
-        machines: &[MachineName],
-    ) -> BTreeMap<MachineName, Ipv4Addr> {
-        let mut known = BTreeMap::new();
-        let mut elsewhere: BTreeMap<NodeId, Vec<MachineName>> = BTreeMap::new();
-        for name in machines {
-            match self.node_of(*name) {
-                Some(node) if node == self.node() => {
-                    known.extend(self.host_address(*name).map(|address| (*name, address)));
-                }
-                Some(node) => elsewhere.entry(node).or_default().push(*name),
-                None => {}
-            }
-        }
-        let asked = elsewhere.into_iter().map(|(node, mut machines)| async move {
-            machines.truncate(MACHINES_ASKED_MAX);
-            let question = NodeRequest::Addresses { machines };
-            match timeout(ADDRESSES_WAIT, self.ask_node(node, &question)).await {
-                Ok(Some(NodeAnswer::Addresses(known))) => known,
-                _ => Vec::new(),
-            }
-        });
-        let answers = futures::future::join_all(asked).await;
-        let answers = answers.into_iter().flatten();
-        known.extend(answers.map(|(name, octets)| (name, octets.into())));
-        known
-    }
-
-    /// The addresses of machines that run at peers, by provider: of those that answer at once.
-    pub async fn peer_addresses(
-        &self,
-        machines: BTreeMap<SiteId, Vec<MachineId>>,
-    ) -> BTreeMap<MachineId, Ipv4Addr> {
-        let asked = machines.into_iter().map(|(site, mut machines)| async move {
-            machines.truncate(MACHINES_ASKED_MAX);
-            let question = codec::encode(&Question::Addresses { machines });
-            let answer = self.inner.bus.ask(site, Channel::Machine, question);
-            let answer = timeout(ADDRESSES_WAIT, answer).await.ok()?.ok()?;
-            match machine::answer(&answer).ok()? {
-                Answer::Addresses { known } => Some(known),
-                Answer::Site(_) | Answer::Closed => None,
-            }
-        });
-        let answers = futures::future::join_all(asked).await;
-        let known = answers.into_iter().flatten().flatten();
-        known.map(|(machine, octets)| (machine, octets.into())).collect()
-    }
-
     /// What a peer shows of itself: its capacity and prices, and this site's machines there.
     ///
     /// # Errors
@@ -337,9 +267,7 @@ impl Desk {
             let view = match machine::answer(&answer) {
                 Ok(Answer::Site(view)) => *view,
                 Ok(Answer::Closed) => return Err(MonitorError::Closed { peer }),
-                Ok(Answer::Addresses { .. }) | Err(_) => {
-                    return Err(MonitorError::Unreadable { peer });
-                }
+                Err(_) => return Err(MonitorError::Unreadable { peer }),
             };
             // A peer that always has more, or tells of the same machines again, tells no more.
             let news = view.machines.first().map(|it| it.machine) > after;
@@ -354,10 +282,6 @@ impl Desk {
                 return Ok(whole);
             }
         }
-    }
-
-    pub(crate) fn subnet(&self) -> Subnet {
-        self.inner.subnet
     }
 
     /// This node.

@@ -22,6 +22,7 @@ pub mod driver;
 pub mod keys;
 pub mod lease;
 pub mod membership;
+pub mod networks;
 pub mod observe;
 pub mod perform;
 pub mod reconcile;

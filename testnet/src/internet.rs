@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::namespace::Namespace;
 
 /// The interface by which a site is connected, in the site's own namespace.
-const WAN: &str = "wan";
+pub(crate) const WAN: &str = "wan";
 
 /// The switch, in the Internet's namespace.
 const SWITCH: &str = "internet";

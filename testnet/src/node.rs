@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::command::finish;
+use crate::internet::WAN;
 use crate::plan::{Place, Plan, SitePlan};
 
 /// The ids of guests' users are shared by all sites, for they are on one machine: each site has
@@ -25,6 +26,9 @@ const LEASE_SECONDS: u32 = 10;
 
 /// The port of the bus; every site has it, since each has a network of its own.
 const BUS_PORT: u16 = 7401;
+
+/// The port of the tunnel between sites.
+const TUNNEL_PORT: u16 = 51_820;
 
 /// The address of the host with this number on the virtual Internet (RFC 2544 sets the range
 /// aside for tests).
@@ -79,8 +83,8 @@ struct Host<'a> {
 
 #[derive(Serialize)]
 struct Network {
-    bridge: String,
-    subnet: String,
+    tunnel_port: u16,
+    outside: &'static str,
 }
 
 #[derive(Serialize)]
@@ -145,10 +149,7 @@ pub(crate) fn configuration(plan: &Plan, place: &Place, ids: &[String]) -> Resul
             disk,
             guest_uids: GUEST_UIDS_FIRST + number * GUEST_UIDS,
         },
-        network: Network {
-            bridge: format!("rsv-{}", place.name),
-            subnet: format!("10.77.{}.0/24", number + 1),
-        },
+        network: Network { tunnel_port: TUNNEL_PORT, outside: WAN },
         lease: Lease { seconds: LEASE_SECONDS },
         // The testnet supervises it, as a service manager would.
         fence: Fence { start: false },

@@ -7,8 +7,7 @@
 
 use std::path::PathBuf;
 
-use protocol::hull::{self, Disk};
-use protocol::ids::MachineName;
+use protocol::hull::Disk;
 use protocol::images::Format;
 
 /// The user and the group that a guest's QEMU runs as: no other guest's, nobody else's.
@@ -49,8 +48,18 @@ pub struct Backend {
     pub owner: Owner,
     /// What it starts from.
     pub start: Start,
-    /// The bridge of each of the hull's cards, in the hull's order.
-    pub bridges: Vec<String>,
+    /// Where each of the hull's cards is plugged in, in the hull's order.
+    pub plugs: Vec<Plug>,
+}
+
+/// Where a card is plugged in. Both names are known before the machine is made, so that filters can
+/// stand before the interface appears.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plug {
+    /// The bridge.
+    pub bridge: String,
+    /// The host's interface behind the card, which libvirt makes.
+    pub interface: String,
 }
 
 impl Backend {
@@ -71,14 +80,4 @@ impl Backend {
     pub fn console_log(&self) -> PathBuf {
         self.directory.join("console.log")
     }
-}
-
-/// The host's interface behind a machine's card, counted from 0: the same at every start, so
-/// that filters can be in place before it appears.
-///
-/// Linux takes 15 characters: a letter, 48 bits of the machine's UUID, and the card.
-#[must_use]
-pub fn interface(name: MachineName, card: u8) -> String {
-    let uuid = hull::libvirt_uuid(name.home, name.machine).simple().to_string();
-    format!("r{}{card:02x}", &uuid[..12])
 }

@@ -1,13 +1,13 @@
 //! `/v1/machines`: the deck's `InitializeVEE` and `VEEUpdate`, and what a machine is doing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use protocol::agreement::Terms;
-use protocol::ids::{HostId, MachineId, MachineName, SiteId, TenantId};
+use protocol::ids::{HostId, MachineId, SiteId, TenantId};
 use protocol::machine::Verb;
 use protocol::manifest::SiteReference;
 use protocol::site::command::TenantAsk;
@@ -22,7 +22,6 @@ use super::list;
 use super::poll::{Wait, until_changed};
 use super::propose::{self, Answer};
 use super::shapes::{List, machine as shapes};
-use crate::desk::Desk;
 
 /// `InitializeVEE`
 pub(super) async fn initialize(
@@ -56,12 +55,11 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<List<shapes::Machine>>, Error> {
     let desk = &server.desk;
-    let mut machines = list::list(desk, |site| {
+    let machines = list::list(desk, |site| {
         let own = site.machines().filter(|(_, row)| row.tenant == caller.tenant);
         own.map(|(id, row)| view(site, *id, row)).collect()
     })
     .await?;
-    with_addresses(desk, &mut machines.items).await;
     Ok(Json(machines))
 }
 
@@ -75,8 +73,7 @@ pub(super) async fn show(
     let id: MachineId = input::id(&id)?;
     let desk = &server.desk;
     let look = || desk.read(|site| own(site, id, caller.tenant).map(|row| view(site, id, row)));
-    let (index, mut machine) = until_changed(desk, wait, look).await?;
-    with_addresses(desk, std::slice::from_mut(&mut machine)).await;
+    let (index, machine) = until_changed(desk, wait, look).await?;
     Ok(Json(shapes::Seen { index, machine }))
 }
 
@@ -103,7 +100,7 @@ pub(super) fn own(site: &Site, id: MachineId, tenant: TenantId) -> Result<&Machi
     row.ok_or_else(|| (&Refusal::UnknownMachine { machine: id }).into())
 }
 
-/// A machine as it is shown, but for its address, which the site does not know.
+/// A machine as it is shown.
 pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine {
     let membership = row.membership.as_ref();
     let service = membership.and_then(|it| site.service(it.service));
@@ -129,10 +126,17 @@ pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine
         on_partition: row.on_partition,
         sla: row.class,
         epoch: row.sight.epoch.to_string(),
-        address: None,
+        address: address(site, row),
         created: row.created.into(),
         ended: row.ended.map(Into::into),
     }
+}
+
+/// The IPv4 address of a machine's first card.
+fn address(site: &Site, row: &Machine) -> Option<String> {
+    let attached = row.addresses.first()?;
+    let address = site.network(attached.network)?.prefix.address(attached.offset)?;
+    Some(address.to_string())
 }
 
 /// What is wrong with a machine, or what the search for its place has met so far.
@@ -188,29 +192,4 @@ pub(super) fn own_place(site: &Site, host: HostId) -> Option<shapes::Place> {
 pub(super) fn peer_place(site: &Site, peer: SiteId) -> shapes::Place {
     let name = site.peer(peer).map_or_else(|| peer.short(), |row| row.name.to_string());
     shapes::Place { site: name, site_id: peer.to_string(), host: None }
-}
-
-/// Adds the addresses, of those that run at peers as far as the peers tell.
-pub(super) async fn with_addresses(desk: &Desk, machines: &mut [shapes::Machine]) {
-    let home = desk.site();
-    let mut elsewhere: BTreeMap<SiteId, Vec<MachineId>> = BTreeMap::new();
-    let mut own = Vec::new();
-    for machine in machines.iter() {
-        let Ok(id) = machine.id.parse::<MachineId>() else { continue };
-        own.push(MachineName { home, machine: id });
-        let provider = desk.read(|site| match site.machine(id)?.place {
-            Place::There { site, .. } => Some(site),
-            _ => None,
-        });
-        if let Some(provider) = provider {
-            elsewhere.entry(provider).or_default().push(id);
-        }
-    }
-    let (here, known) = tokio::join!(desk.site_addresses(&own), desk.peer_addresses(elsewhere));
-    for machine in machines {
-        let Ok(id) = machine.id.parse::<MachineId>() else { continue };
-        let name = MachineName { home, machine: id };
-        let address = here.get(&name).or_else(|| known.get(&id));
-        machine.address = address.map(ToString::to_string);
-    }
 }

@@ -87,8 +87,7 @@ pub(super) async fn show(
     let id: ServiceId = input::id(&id)?;
     let desk = &server.desk;
     let look = || desk.read(|site| view(site, id, caller.tenant));
-    let (index, mut seen) = until_changed(desk, wait, look).await?;
-    machines::with_addresses(desk, &mut seen.machines).await;
+    let (index, seen) = until_changed(desk, wait, look).await?;
     Ok(Json(shapes::Service { index, ..seen }))
 }
 

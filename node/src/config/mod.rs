@@ -4,10 +4,10 @@
 //! works with, in which nothing is missing. A site needs no file at all: every key has a default,
 //! and `examples/node.toml` shows each of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use fabric::{BridgeName, Subnet};
+use fabric::networks::InterfaceName;
 use protocol::ids::SiteId;
 use protocol::lease::Timing;
 use protocol::names::Label;
@@ -77,7 +77,7 @@ pub struct File {
     pub sla: SlaFile,
     /// This node's host.
     pub host: HostFile,
-    /// The host's network.
+    /// How the host takes part in networks.
     pub network: NetworkFile,
     /// How long leases last.
     pub lease: LeaseFile,
@@ -201,13 +201,22 @@ impl Default for HostFile {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkFile {
-    bridge: String,
-    subnet: String,
+    tunnel_port: u16,
+    external: Option<SocketAddr>,
+    underlay: Option<IpAddr>,
+    outside: Option<String>,
+    resolvers: Vec<IpAddr>,
 }
 
 impl Default for NetworkFile {
     fn default() -> Self {
-        Self { bridge: "reservoir0".to_owned(), subnet: "10.77.0.0/16".to_owned() }
+        Self {
+            tunnel_port: 51_820,
+            external: None,
+            underlay: None,
+            outside: None,
+            resolvers: Vec::new(),
+        }
     }
 }
 
@@ -268,10 +277,8 @@ pub struct Config {
     pub tariff: Tariff,
     /// This node's host.
     pub host: Host,
-    /// The host's bridge.
-    pub bridge: BridgeName,
-    /// The addresses on it.
-    pub subnet: Subnet,
+    /// How the host takes part in networks.
+    pub network: Network,
     /// How leases are counted that this site grants.
     pub lease: Timing,
     /// Whether the node starts a fence if none is alive.
@@ -280,6 +287,21 @@ pub struct Config {
     pub log_filter: String,
     /// Whether they are logged as JSON.
     pub log_json: bool,
+}
+
+/// How a host takes part in networks.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The UDP port that the gateways of other sites send to.
+    pub tunnel_port: u16,
+    /// Where they reach it, if that is elsewhere.
+    pub external: Option<SocketAddr>,
+    /// This host's address among those of its site; none lets the bus's stand in.
+    pub underlay: Option<IpAddr>,
+    /// The interface through which machines reach the public network; none if they do not from here.
+    pub outside: Option<InterfaceName>,
+    /// Who is asked on behalf of machines for names that are not their networks' own.
+    pub resolvers: Vec<IpAddr>,
 }
 
 /// The bus between sites.
@@ -392,8 +414,15 @@ pub fn check(file: File) -> Result<Config, Error> {
         peers: peers(file.peer)?,
         tariff,
         host,
-        bridge: parse("network.bridge", &file.network.bridge, str::parse)?,
-        subnet: parse("network.subnet", &file.network.subnet, str::parse)?,
+        network: Network {
+            tunnel_port: file.network.tunnel_port,
+            external: file.network.external,
+            underlay: file.network.underlay,
+            resolvers: file.network.resolvers,
+            outside: (file.network.outside.as_ref())
+                .map(|text| parse("network.outside", text, str::parse))
+                .transpose()?,
+        },
         lease: lease(&file.lease)?,
         starts_fence: file.fence.start,
         log_filter: file.log.filter,

@@ -26,6 +26,7 @@ use crate::desk::Desk;
 use crate::keys::{Joined, Keys};
 use crate::membership::transport::BusTransport;
 use crate::membership::{Directory, FOUNDER};
+use crate::networks;
 use crate::perform::Clerk;
 
 pub(super) async fn start_bus(
@@ -109,6 +110,7 @@ async fn propose(desk: &Desk, command: Command) -> Result<(), Error> {
 /// How this node is reached. Where it is not told, it is where the bus listens, but for addresses
 /// that mean something to this machine alone, unless it has no others.
 pub(super) fn contact(config: &Config, keys: &Keys, listening: Vec<String>) -> Contact {
+    let uplink = networks::uplink(config, keys.tunnel(), &listening);
     let mut addresses = config.bus.external.clone();
     if addresses.is_empty() {
         addresses = listening;
@@ -119,7 +121,7 @@ pub(super) fn contact(config: &Config, keys: &Keys, listening: Vec<String>) -> C
     addresses.sort();
     addresses.dedup();
     addresses.truncate(ADDRESSES_MAX);
-    Contact { key: keys.node().public(), name: node_name(), addresses, api: None }
+    Contact { key: keys.node().public(), name: node_name(), addresses, api: None, uplink }
 }
 
 /// Whether a multiaddress begins with an address that no other machine can use.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fabric::Fabric;
+use fabric::networks::Networks as Fabric;
 use federation::{Federation, Options, Peers};
 use hypervisor::Hypervisor;
 use hypervisor::libvirt::Libvirt;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
+use tunnel::Tunnel;
 
 use crate::api;
 use crate::blobs::{self, Blobs};
@@ -32,11 +33,16 @@ use crate::membership::certificates::{self, Heard};
 use crate::membership::root::Root;
 use crate::membership::transport::BusTransport;
 use crate::membership::{files, links};
+use crate::networks::Networks;
 use crate::observe::{self, chain};
 use crate::perform::Clerk;
 use crate::reconcile::{self, Carrier, Tools};
 
 pub(crate) use begin::node_name;
+
+/// Where the namespaces of networks are kept: outside of the node's directory, since they are the
+/// running kernel's and go with it.
+const NAMESPACES: &str = "/run/reservoir/netns";
 
 /// How long what acts may take to come to an end of its own.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
@@ -74,6 +80,9 @@ pub enum Error {
     /// The deadlines of guests cannot be written.
     #[error("the deadlines of guests cannot be kept")]
     Fence(#[source] fence::Error),
+    /// The program of the tunnel is not known.
+    #[error("the tunnel's program cannot be looked for")]
+    Tunnel(#[source] std::io::Error),
     /// The REST interface cannot be started.
     #[error("the REST interface cannot be started")]
     Api(#[source] api::Error),
@@ -96,8 +105,10 @@ pub enum Error {
 pub struct Parts {
     /// The hypervisor.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The network.
+    /// The networks.
     pub fabric: Arc<dyn Fabric>,
+    /// The tunnel to other sites.
+    pub tunnel: Arc<dyn Tunnel>,
     /// Starts the bus.
     pub bus: Arc<dyn StartBus>,
     /// Who stops the hypervisor's guests when their leases end.
@@ -170,12 +181,17 @@ impl Parts {
     /// # Errors
     ///
     /// If the hypervisor cannot be described.
-    pub fn real(data: &Path, config: &Config) -> Result<Self, Error> {
+    pub async fn real(data: &Path, config: &Config) -> Result<Self, Error> {
         let machines = machines(data);
         let libvirt = Libvirt::new(&config.host.libvirt, &machines).map_err(Error::Hypervisor)?;
+        let program = tunnel::program().map_err(Error::Tunnel)?;
         Ok(Self {
             hypervisor: Arc::new(libvirt),
-            fabric: Arc::new(fabric::Linux::new(data.join("network"))),
+            fabric: Arc::new(fabric::networks::Linux::new(
+                data.join("networks"),
+                NAMESPACES.into(),
+            )),
+            tunnel: Arc::from(tunnel::of_this_host(data, &program).await),
             bus: Arc::new(RealBus::default()),
             fencing: if config.starts_fence { Fencing::Started } else { Fencing::Awaited },
         })
@@ -191,6 +207,7 @@ fn machines(data: &Path) -> PathBuf {
 pub struct Running {
     desk: Desk,
     parts: Parts,
+    networks: Networks,
     api: api::Running,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -228,9 +245,7 @@ impl Running {
         }
         close_state(&self.desk).await;
         self.parts.bus.close().await;
-        if let Err(fault) = self.parts.fabric.close().await {
-            warn!(fault = chain(&fault), "the network's server did not end well");
-        }
+        self.networks.close().await;
     }
 }
 
@@ -249,7 +264,7 @@ pub async fn run(data: &Path, config: Config) -> Result<(), Error> {
     observe::start(&config.log_filter, config.log_json).map_err(Error::Log)?;
     let keys = Keys::open_or_make(data, config.name.as_deref()).map_err(Error::Keys)?;
     keys.warn_of_root();
-    let parts = Parts::real(data, &config)?;
+    let parts = Parts::real(data, &config).await?;
     let running = start(data, config, keys, parts).await?;
     stop_signal().await;
     info!("the node stops; its guests run on");
@@ -280,7 +295,6 @@ fn carrier(data: &Path, config: &Config) -> Result<Carrier, Error> {
     Ok(Carrier {
         machines,
         blobs: Blobs::open(&data.join("blobs")).map_err(Error::Blobs)?,
-        bridge: config.bridge.clone(),
         guest_uids: config.host.guest_uids,
     })
 }
@@ -322,7 +336,6 @@ pub async fn start(
         blobs: carrier.blobs.clone(),
         consoles: Consoles::new(hypervisor, carrier.clone()),
         signer: signer(&keys),
-        subnet: config.subnet,
         leases: leases.clone(),
         heard: Heard::default(),
     });
@@ -345,11 +358,9 @@ pub async fn start(
     };
     contact.api = api.external().map(str::to_owned);
     let (closing, closes) = watch::channel(false);
-    let tools = Tools {
-        hypervisor: Arc::clone(&parts.hypervisor),
-        fabric: Arc::clone(&parts.fabric),
-        carrier,
-    };
+    let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
+    let tools =
+        Tools { hypervisor: Arc::clone(&parts.hypervisor), networks: networks.clone(), carrier };
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());
     let tasks = vec![
         tokio::spawn(links::run(desk.clone(), contact, beginning, closes.clone())),
@@ -368,5 +379,5 @@ pub async fn start(
         context = %context.display(),
         "the node serves; 'reservoir site use DIR' connects the command line to it"
     );
-    Ok(Running { desk, parts, api, closing, tasks })
+    Ok(Running { desk, parts, networks, api, closing, tasks })
 }

@@ -6,6 +6,7 @@
 //! to peers is delivered. It keeps nothing between two looks but when it last tried what failed.
 
 mod adverts;
+mod gateway;
 mod membership;
 mod outbox;
 
@@ -28,6 +29,7 @@ use crate::desk::Desk;
 use crate::observe::{chain, now};
 
 use adverts::Adverts;
+use gateway::Gateway;
 use membership::Membership;
 use outbox::Outbox;
 
@@ -46,6 +48,7 @@ pub async fn run(desk: Desk, configure: Configure, mut closing: watch::Receiver<
         outbox: Outbox::new(desk.clone()),
         adverts: Adverts::new(desk.clone()),
         membership: Membership::new(desk.clone()),
+        gateway: Gateway::new(desk.clone()),
         configure,
         tidied: Instant::now(),
         desk,
@@ -79,6 +82,7 @@ struct Driver {
     outbox: Outbox,
     adverts: Adverts,
     membership: Membership,
+    gateway: Gateway,
     tidied: Instant,
 }
 
@@ -88,6 +92,7 @@ impl Driver {
             return;
         }
         self.membership.look().await;
+        self.gateway.look().await;
         let seeking = self.desk.read(Site::seeking);
         if !seeking.is_empty() {
             let round_trips = self.round_trips().await;

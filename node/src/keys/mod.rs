@@ -5,6 +5,7 @@
 //!   DIR/keys/root.pub       its public half, which stays
 //!   DIR/keys/node.key       this node's own key
 //!   DIR/keys/node.cert      the root key's word for it
+//!   DIR/keys/tunnel.key     this node's key in the tunnel between sites
 //!   DIR/keys/api.pem        the REST interface's certificate and key
 //!   DIR/keys/host           this host's id
 //!   DIR/keys/name           the site's name
@@ -27,6 +28,7 @@ use protocol::membership::CERTIFICATE_LIFETIME;
 use protocol::names::Label;
 use protocol::time::Span;
 use tracing::warn;
+use tunnel::PrivateKey;
 
 use crate::membership::FOUNDER;
 use crate::observe::now;
@@ -124,6 +126,7 @@ pub struct Keys {
     name: String,
     node: SecretKey,
     certificate: NodeCertificate,
+    tunnel: PrivateKey,
     host: HostId,
     api: String,
     root: Option<PathBuf>,
@@ -157,11 +160,12 @@ impl Keys {
         let root = PublicKey::from_bytes(read_bytes(&public_path)?);
         let node = node_key(&directory)?;
         let certificate = certificate(&directory, root, &node)?;
+        let tunnel = tunnel_key(&directory)?;
         let host = host(&directory)?;
         let api = api_certificate(&directory)?;
         let root_path = root_path.exists().then_some(root_path);
         let (site, root) = (root.site(), root_path);
-        Ok(Self { site, name, node, certificate, host, api, root, joined })
+        Ok(Self { site, name, node, certificate, tunnel, host, api, root, joined })
     }
 
     /// The site.
@@ -200,6 +204,12 @@ impl Keys {
         &self.certificate
     }
 
+    /// This node's key in the tunnel between sites.
+    #[must_use]
+    pub const fn tunnel(&self) -> &PrivateKey {
+        &self.tunnel
+    }
+
     /// This host.
     #[must_use]
     pub const fn host(&self) -> HostId {
@@ -230,6 +240,14 @@ fn node_key(directory: &Path) -> Result<SecretKey, Error> {
         write(&path, &hex(&rand::random()))?;
     }
     read_key(&path)
+}
+
+fn tunnel_key(directory: &Path) -> Result<PrivateKey, Error> {
+    let path = directory.join("tunnel.key");
+    if !path.exists() {
+        write(&path, &hex(&rand::random()))?;
+    }
+    Ok(PrivateKey::from_bytes(read_bytes(&path)?))
 }
 
 fn host(directory: &Path) -> Result<HostId, Error> {

@@ -43,11 +43,6 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
         }
         NodeRequest::Stand => desk.replica().stand().await.map(|()| NodeAnswer::Done),
         NodeRequest::HasRoot => Ok(NodeAnswer::HasRoot(desk.root().is_here())),
-        NodeRequest::Addresses { machines } => {
-            let machines = machines.into_iter().take(v1::machine::MACHINES_ASKED_MAX);
-            let address = |name| Some((name, desk.host_address(name)?.octets()));
-            Ok(NodeAnswer::Addresses(machines.filter_map(address).collect()))
-        }
         NodeRequest::RenewHost(asked) => {
             let renewal = leader::renew_host(desk, desk.leases(), asked).await;
             Ok(NodeAnswer::HostRenewed(renewal))

@@ -16,7 +16,7 @@ use federation::{Admission, Caller, Channel, Handler, Refusal, Verdict, ask};
 use protocol::agreement::Message;
 use protocol::codec;
 use protocol::identity::{NodeCertificate, Rejection, Verified};
-use protocol::ids::{MachineName, SiteId};
+use protocol::ids::SiteId;
 use protocol::site::{self, Command, Outcome};
 use protocol::time::Timestamp;
 use protocol::wire::v1::machine::{self, Answer, Question};
@@ -99,24 +99,13 @@ impl Clerk {
     }
 
     /// Tells a home of its machines here, while it has one.
-    async fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
+    fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
         let desk = self.seated()?;
         let asked = machine::question(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
-        let after = match &asked {
-            Question::Site { after } => *after,
-            Question::Addresses { .. } => None,
-        };
-        let Some(view) = desk.read(|site| site.seen_by(home, after)) else {
-            return Ok(Answer::Closed);
-        };
-        let Question::Addresses { machines } = asked else {
-            return Ok(Answer::Site(Box::new(view)));
-        };
-        let names: Vec<MachineName> =
-            machines.into_iter().map(|machine| MachineName { home, machine }).collect();
-        let known = desk.site_addresses(&names).await.into_iter();
-        let known = known.map(|(name, address)| (name.machine, address.octets())).collect();
-        Ok(Answer::Addresses { known })
+        let Question::Site { after } = asked;
+        Ok(desk.read(|site| {
+            site.seen_by(home, after).map_or(Answer::Closed, |view| Answer::Site(Box::new(view)))
+        }))
     }
 }
 
@@ -157,7 +146,7 @@ impl Handler for Clerk {
     ) -> Result<Vec<u8>, ask::Refused> {
         match channel {
             Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
-            Channel::Machine => Ok(codec::encode(&self.tell(from.site, &body).await?)),
+            Channel::Machine => Ok(codec::encode(&self.tell(from.site, &body)?)),
             Channel::Site => {
                 let desk = self.inside(from)?;
                 let request = v1::node_request(&body);

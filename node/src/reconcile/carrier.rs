@@ -1,8 +1,7 @@
-//! How this host carries a machine: which directory, which owner, which files, which bridge.
+//! How this host carries a machine: which directory, which owner, which files, which interfaces.
 
 use std::path::{Path, PathBuf};
 
-use fabric::BridgeName;
 use hypervisor::Backend;
 use hypervisor::backend::{Owner, Start};
 use protocol::hull::libvirt_uuid;
@@ -11,6 +10,7 @@ use protocol::images::{Blob, Image};
 use protocol::site::Assignment;
 
 use crate::blobs::Blobs;
+use crate::networks::plugs;
 
 /// A machine cannot be carried here.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -38,8 +38,6 @@ pub struct Carrier {
     pub machines: PathBuf,
     /// The files of images.
     pub blobs: Blobs,
-    /// The bridge they are plugged into.
-    pub bridge: BridgeName,
     /// The user id of the guest in slot 0.
     pub guest_uids: u32,
 }
@@ -79,12 +77,11 @@ impl Carrier {
             }
         };
         let id = self.guest_uids.saturating_add(assignment.slot);
-        let cards = assignment.hull.cards.len();
         Ok(Backend {
             directory: self.directory(assignment.name),
             owner: Owner { uid: id, gid: id },
             start,
-            bridges: vec![self.bridge.as_str().to_owned(); cards],
+            plugs: plugs(&assignment.hull),
         })
     }
 

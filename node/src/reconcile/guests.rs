@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use fabric::{HostName, Lease, Wanted};
 use fence::Target;
 use futures::StreamExt as _;
 use hypervisor::{Guest, Hypervisor, Power, Tag};
@@ -76,7 +75,7 @@ impl Guests {
     /// more to do at once.
     pub(super) async fn look(&mut self, may_act: bool) -> bool {
         let assignments = self.desk.read(|site| site.assignments(self.host));
-        self.converge_network(&assignments).await;
+        let networked = self.tools.networks.converge(&self.desk, self.host).await;
         let present = match self.tools.hypervisor.guests().await {
             Ok(present) => present,
             Err(fault) => {
@@ -95,7 +94,10 @@ impl Guests {
             .into_iter()
             .filter_map(|assignment| {
                 let action = self.action(&assignment, &present, now)?;
-                (action != Action::Nothing).then_some((assignment, action))
+                let starts = matches!(action, Action::Prepare | Action::Restore | Action::Resume);
+                // What filters its frames stands before it does.
+                let may = networked || !starts;
+                (action != Action::Nothing && may).then_some((assignment, action))
             })
             .collect();
         let (desk, tools) = (&self.desk, &self.tools);
@@ -210,24 +212,6 @@ impl Guests {
         }
     }
 
-    async fn converge_network(&self, assignments: &[Assignment]) {
-        let carrier = &self.tools.carrier;
-        let leases = assignments
-            .iter()
-            .filter_map(|assignment| {
-                let address = self.desk.host_address(assignment.name)?;
-                let card = assignment.hull.cards.first()?;
-                let machine = assignment.name.machine.to_string();
-                let name = HostName::nearest(&format!("m-{}", &machine[machine.len() - 12..]));
-                Some(Lease { mac: card.mac, address, name })
-            })
-            .collect();
-        let wanted = Wanted { bridge: carrier.bridge.clone(), subnet: self.desk.subnet(), leases };
-        if let Err(fault) = self.tools.fabric.converge(&wanted).await {
-            warn!(fault = chain(&fault), "the host's network is not as it should be");
-        }
-    }
-
     /// Names guests of ours that the state does not know, once for each change.
     fn name_strays(&mut self, assignments: &[Assignment], present: &[Guest]) {
         let known = |name: &MachineName| assignments.iter().any(|it| it.name == *name);
@@ -292,7 +276,9 @@ async fn act(tools: &Tools, assignment: &Assignment, action: Action) -> Step {
             if let Err(step) = forget(&memory).await {
                 return step;
             }
-            tools.hypervisor.resume(name, epoch).await
+            let resumed = tools.hypervisor.resume(name, epoch).await;
+            tools.networks.announce(name, &assignment.hull).await;
+            resumed
         }
         Action::Pause => tools.hypervisor.pause(name, epoch).await,
         Action::Save => tools.hypervisor.save(name, epoch, &memory).await,

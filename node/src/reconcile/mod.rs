@@ -17,7 +17,6 @@ mod host;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fabric::Fabric;
 use hypervisor::Hypervisor;
 use protocol::ids::HostId;
 use tokio::sync::watch;
@@ -26,6 +25,7 @@ use tracing::debug;
 
 use crate::config;
 use crate::desk::Desk;
+use crate::networks::Networks;
 use crate::observe::chain;
 
 pub use carrier::{Carrier, Missing};
@@ -44,8 +44,8 @@ const PACE: Duration = Duration::from_millis(50);
 pub struct Tools {
     /// The hypervisor.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The network.
-    pub fabric: Arc<dyn Fabric>,
+    /// The networks.
+    pub networks: Networks,
     /// How machines are carried on this host.
     pub carrier: Carrier,
 }

@@ -147,7 +147,8 @@ impl World {
         };
         let parts = Parts {
             hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
-            fabric: Arc::new(fabric::Fake::new()),
+            fabric: Arc::new(fabric::networks::Fake::new()),
+            tunnel: Arc::new(tunnel::Fake::new()),
             bus,
             fencing: Fencing::Unneeded,
         };

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use protocol::hull::Mac;
+use protocol::networks::MEMBERS_MAX;
 
 use super::names::{Identity, Key, Tap};
 use super::wanted::{
@@ -14,8 +15,8 @@ use super::wanted::{
 /// The smallest packet that IPv6 goes through (RFC 8200, section 5).
 const MTU_MIN: u16 = 1280;
 
-/// The most cards on one network. Linux gives a bridge 1024 ports.
-const MEMBERS_MAX: usize = 1000;
+/// The most cards of one network on one host. Linux gives a bridge 1024 ports.
+const PORTS_MAX: usize = 1000;
 
 /// The most networks with a router between them: those of one service.
 const ROUTED_MAX: usize = protocol::networks::NETWORKS_MAX;
@@ -66,8 +67,11 @@ pub enum Contradiction {
         /// The MTU.
         mtu: u16,
     },
-    /// More cards than a bridge has ports.
-    #[error("network {network} has {members} members; {MEMBERS_MAX} are the most")]
+    /// More cards than a network has, or than a bridge has ports.
+    #[error(
+        "network {network} has {members} members; {MEMBERS_MAX} are the most, and {PORTS_MAX} on \
+         one host"
+    )]
     TooMany {
         /// The network.
         network: Identity,
@@ -146,7 +150,11 @@ pub enum Contradiction {
 }
 
 /// Refuses what contradicts itself.
-pub(super) fn check(wanted: &Wanted) -> Result<(), Contradiction> {
+///
+/// # Errors
+///
+/// The first contradiction.
+pub fn check(wanted: &Wanted) -> Result<(), Contradiction> {
     let mut keys = BTreeMap::new();
     let mut numbers = BTreeSet::new();
     let mut taps = BTreeSet::new();
@@ -319,7 +327,8 @@ fn members<'a>(
     taps: &mut BTreeSet<&'a Tap>,
 ) -> Result<(), Contradiction> {
     let network = lan.identity;
-    if lan.members.len() > MEMBERS_MAX {
+    let here = lan.members.iter().filter(|member| matches!(member.at, At::Here { .. })).count();
+    if lan.members.len() > MEMBERS_MAX || here > PORTS_MAX {
         return Err(Contradiction::TooMany { network, members: lan.members.len() });
     }
     let mut macs = BTreeSet::new();

@@ -21,7 +21,7 @@ mod tests;
 
 use async_trait::async_trait;
 
-pub use self::check::Contradiction;
+pub use self::check::{Contradiction, check};
 pub use self::fake::Fake;
 pub use self::linux::{Error, Linux};
 pub use self::names::{Identity, InterfaceName, MalformedInterfaceName, Tap, bridge};

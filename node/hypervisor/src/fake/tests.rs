@@ -8,7 +8,7 @@ use protocol::units::{Mebibytes, Size};
 use tokio::io::AsyncReadExt;
 
 use super::*;
-use crate::backend::{Owner, Start};
+use crate::backend::{Owner, Plug, Start};
 
 const CAPACITY: Capacity = Capacity {
     vcpus: 4,
@@ -31,7 +31,7 @@ impl Machine {
             directory: PathBuf::from(format!("/nowhere/reservoir/{number}")),
             owner: Owner { uid: 70_001, gid: 70_001 },
             start: Start::Kernel { kernel: "/boot/kernel".into(), initrd: "/boot/initrd".into() },
-            bridges: vec!["br0".to_owned()],
+            plugs: vec![Plug { bridge: "br0".to_owned(), interface: "tap0".to_owned() }],
         };
         Self {
             hull: Hull::new(SiteId::from_bytes([7; 32]), machine, size, boot, &[network()]),

@@ -4,7 +4,7 @@ use std::io;
 
 use protocol::hull::{Card, Disk};
 
-use super::{Parts, Xml, behind, empty, interface_of, path_text, text};
+use super::{Parts, Xml, behind, empty, path_text, text};
 use crate::backend::Start;
 use crate::disks::format_name;
 
@@ -107,12 +107,12 @@ fn write_port(writer: &mut Xml, port: u8) -> io::Result<()> {
 
 /// Without an option ROM: what is in it depends on the host's packages.
 fn write_card(writer: &mut Xml, parts: &Parts<'_>, number: usize, card: &Card) -> io::Result<()> {
-    let bridge = &parts.backend.bridges[number];
+    let plug = &parts.backend.plugs[number];
     writer.create_element("interface").with_attribute(("type", "bridge")).write_inner_content(
         |w| {
             empty(w, "mac", &[("address", &card.mac.to_string())])?;
-            empty(w, "source", &[("bridge", bridge)])?;
-            empty(w, "target", &[("dev", &interface_of(parts, number))])?;
+            empty(w, "source", &[("bridge", &plug.bridge)])?;
+            empty(w, "target", &[("dev", &plug.interface)])?;
             empty(w, "model", &[("type", "virtio")])?;
             empty(w, "mtu", &[("size", &card.mtu.to_string())])?;
             empty(w, "rom", &[("enabled", "no")])?;

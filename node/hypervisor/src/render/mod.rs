@@ -14,7 +14,7 @@ use protocol::ids::MachineName;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use crate::backend::{Backend, Start, interface};
+use crate::backend::{Backend, Start};
 use crate::{Tag, metadata};
 
 mod devices;
@@ -68,17 +68,17 @@ pub enum Error {
     /// The hull starts from one thing and the backend brings another.
     #[error("its hull and its backend start from different things")]
     Start,
-    /// Not one bridge for each card.
-    #[error("it has {cards} cards and {bridges} bridges")]
-    Bridges {
+    /// Not one place for each card.
+    #[error("it has {cards} cards and {plugs} places to plug them in")]
+    Plugs {
         /// Cards of the hull.
         cards: usize,
-        /// Bridges of the backend.
-        bridges: usize,
+        /// Places of the backend.
+        plugs: usize,
     },
-    /// A bridge's name is none.
-    #[error("'{0}' is not the name of a bridge: 1 to 15 letters, digits, '-', '_' or '.'")]
-    Bridge(String),
+    /// An interface's name is none.
+    #[error("'{0}' is not the name of an interface: 1 to 15 letters, digits, '-', '_' or '.'")]
+    Interface(String),
     /// A path is not absolute, not printable, or too long for a socket.
     #[error("'{}' cannot be given to the hypervisor: choose a shorter, plain directory", .0.display())]
     Path(PathBuf),
@@ -139,12 +139,13 @@ fn check(hull: &Hull, backend: &Backend, tag: &Tag) -> Result<(), Error> {
     if backend.console_socket().as_os_str().len() > SOCKET_PATH_MAX {
         return Err(Error::Path(backend.console_socket()));
     }
-    let (cards, bridges) = (hull.cards.len(), backend.bridges.len());
-    if cards != bridges {
-        return Err(Error::Bridges { cards, bridges });
+    let (cards, plugs) = (hull.cards.len(), backend.plugs.len());
+    if cards != plugs {
+        return Err(Error::Plugs { cards, plugs });
     }
-    match backend.bridges.iter().find(|bridge| !is_interface_name(bridge)) {
-        Some(bridge) => Err(Error::Bridge(bridge.clone())),
+    let mut names = backend.plugs.iter().flat_map(|plug| [&plug.bridge, &plug.interface]);
+    match names.find(|name| !is_interface_name(name)) {
+        Some(name) => Err(Error::Interface(name.clone())),
         None => Ok(()),
     }
 }
@@ -295,10 +296,4 @@ fn write_label(writer: &mut Xml, backend: &Backend) -> io::Result<()> {
 /// The PCI address of the device behind a root port: the port's number is its bus.
 fn behind(port: Port) -> String {
     format!("{:#04x}", port.0)
-}
-
-/// The host's interface for a card.
-fn interface_of(parts: &Parts<'_>, card: usize) -> String {
-    let card = u8::try_from(card).expect("a sound hull has at most eight devices");
-    interface(parts.tag.name, card)
 }

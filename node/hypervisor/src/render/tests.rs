@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::{Accelerator, Error, domain};
-use crate::backend::{Backend, Owner, Start, interface};
+use crate::backend::{Backend, Owner, Plug, Start};
 use crate::{Tag, metadata};
 
 const HOME: SiteId = SiteId::from_bytes([0xab; 32]);
@@ -30,7 +30,7 @@ fn small() -> (Hull, Backend) {
         directory: "/var/lib/reservoir/machines/one".into(),
         owner: Owner { uid: 70_001, gid: 70_002 },
         start: Start::Kernel { kernel: "/images/kernel".into(), initrd: "/images/initrd".into() },
-        bridges: vec!["br-red".to_owned()],
+        plugs: vec![plug("br-red", "tap-red")],
     };
     (Hull::new(HOME, machine(), size, boot, &[network()]), backend)
 }
@@ -53,8 +53,12 @@ fn large() -> (Hull, Backend) {
         ..small
     };
     let start = Start::Disk { base: "/images/base".into(), format: Format::Raw };
-    let bridges = vec!["br-red".to_owned(), "br-blue".to_owned()];
-    (hull, Backend { start, bridges, ..backend })
+    let plugs = vec![plug("br-red", "tap-red"), plug("br-blue", "tap-blue")];
+    (hull, Backend { start, plugs, ..backend })
+}
+
+fn plug(bridge: &str, interface: &str) -> Plug {
+    Plug { bridge: bridge.to_owned(), interface: interface.to_owned() }
 }
 
 fn tag(hull: &Hull) -> Tag {
@@ -152,13 +156,12 @@ fn what_cannot_be_described_is_refused() {
     assert_eq!(describe(&Hull { boot: newline, ..hull.clone() }, &backend), Err(Error::Unsound));
     let disk = Boot::Disk;
     assert_eq!(describe(&Hull { boot: disk, ..hull.clone() }, &backend), Err(Error::Start));
-    let bridges = |names: &[&str]| Backend {
-        bridges: names.iter().map(|&name| name.to_owned()).collect(),
-        ..backend.clone()
-    };
-    assert_eq!(describe(&hull, &bridges(&[])), Err(Error::Bridges { cards: 1, bridges: 0 }));
+    let plugged = |plugs: &[Plug]| Backend { plugs: plugs.to_vec(), ..backend.clone() };
+    assert_eq!(describe(&hull, &plugged(&[])), Err(Error::Plugs { cards: 1, plugs: 0 }));
     for name in ["", "a b", "..", "sixteen-letters-", "a/b", "a'"] {
-        assert_eq!(describe(&hull, &bridges(&[name])), Err(Error::Bridge(name.to_owned())));
+        for plug in [plug(name, "tap"), plug("bridge", name)] {
+            assert_eq!(describe(&hull, &plugged(&[plug])), Err(Error::Interface(name.to_owned())));
+        }
     }
     for path in ["relative".to_owned(), "/a\nb".to_owned(), format!("/{}", "a".repeat(100))] {
         let backend = Backend { directory: path.clone().into(), ..backend.clone() };
@@ -167,13 +170,6 @@ fn what_cannot_be_described_is_refused() {
     let other = Hull { version: 2, ..hull.clone() };
     let answer = domain(&hull, &backend, &tag(&other), Accelerator::Emulation);
     assert_eq!(answer, Err(Error::Tag));
-}
-
-#[test]
-fn an_interface_has_a_name_linux_takes() {
-    let name = MachineName { home: HOME, machine: machine() };
-    assert_eq!(interface(name, 7).len(), 15);
-    assert_ne!(interface(name, 0), interface(name, 1));
 }
 
 #[test]

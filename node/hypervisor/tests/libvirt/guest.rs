@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hypervisor::backend::{Owner, Start};
+use hypervisor::backend::{Owner, Plug, Start};
 use hypervisor::{Backend, Guest, Hypervisor, Power, Tag};
 use protocol::epoch::Epoch;
 use protocol::hull::{Boot, Hull};
@@ -78,7 +78,7 @@ impl<'a> Machine<'a> {
             directory: ground.path().join("machines").join(number.to_string()),
             owner: OWNER,
             start: Start::Kernel { kernel, initrd },
-            bridges: vec![BRIDGE.to_owned()],
+            plugs: vec![Plug { bridge: BRIDGE.to_owned(), interface: format!("tap{number}") }],
         };
         ground.libvirt.disk_create(&hull, &backend).await?;
         Ok(Self { ground, hull, backend })

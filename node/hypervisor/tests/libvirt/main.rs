@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hypervisor::backend::{Start, interface};
+use hypervisor::backend::Start;
 use hypervisor::render::{self, Accelerator};
 use hypervisor::{Error, Guest, Hypervisor, Power};
 use protocol::epoch::Epoch;
@@ -282,7 +282,7 @@ async fn libvirt_takes_a_machine_that_starts_from_its_disk_and_can_grow() -> Res
     machine.prepare(FIRST).await?;
     ground.libvirt.resume(machine.name(), FIRST).await?;
     assert_eq!(machine.power().await?, Some(Power::Running));
-    let tap = interface(machine.name(), 0);
+    let tap = machine.backend.plugs[0].interface.clone();
     let cards = ground.virsh(&["domiflist", &render::domain_name(machine.name())])?;
     ensure!(cards.contains(&tap), "{tap} is not among {cards}");
     ground.libvirt.destroy(machine.name(), FIRST).await?;

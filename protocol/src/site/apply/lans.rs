@@ -175,7 +175,7 @@ impl Site {
         if let Some(lan) = self.lans.get_mut(&key) {
             lan.ends.remove(&site);
         }
-        self.tell_others(network, site, Word::End { site, end: None }, turn);
+        self.tell_others(network, site, &Word::End { site, end: None }, turn);
     }
 
     /// Notes how a site is reached on a network of this site's, and tells the others if that is new.
@@ -185,11 +185,11 @@ impl Site {
         // Who is not on it has nothing to say about it.
         let Some(known) = known.filter(|known| **known != Some(end)) else { return };
         *known = Some(end);
-        self.tell_others(network, site, Word::End { site, end: Some(end) }, turn);
+        self.tell_others(network, site, &Word::End { site, end: Some(end) }, turn);
     }
 
     /// Tells all sites on a network but this one and the one that it is about.
-    fn tell_others(&mut self, network: NetworkId, about: SiteId, word: Word, turn: &Turn) {
+    fn tell_others(&mut self, network: NetworkId, about: SiteId, word: &Word, turn: &Turn) {
         let me = self.me();
         let Some(lan) = self.lans.get(&(me, network)) else { return };
         let others = lan.ends.keys().filter(|site| **site != me && **site != about);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::identity::NodeCertificate;
-use crate::ids::{MachineName, NodeId, SiteId};
+use crate::ids::{NodeId, SiteId};
 use crate::site::{Command, Outcome};
 use crate::wire::v1::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
 
@@ -39,11 +39,6 @@ pub enum NodeRequest {
     Certify {
         /// Which node.
         node: NodeId,
-    },
-    /// Under which addresses are these machines plugged in at your host?
-    Addresses {
-        /// The machines.
-        machines: Vec<MachineName>,
     },
     /// May a host run what is assigned to it?
     RenewHost(RenewHost),
@@ -83,8 +78,6 @@ pub enum NodeAnswer {
     Certificate(Box<NodeCertificate>),
     /// It is not done.
     Fault(NodeFault),
-    /// The addresses that are known.
-    Addresses(Vec<(MachineName, [u8; 4])>),
     /// What the host may do.
     HostRenewed(HostRenewal),
     /// What the provider may go on running.

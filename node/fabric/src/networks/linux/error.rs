@@ -94,6 +94,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nothing of what was wanted stands for sure, not even what filters the guests' frames.
+    #[must_use]
+    pub const fn leaves_nothing(&self) -> bool {
+        match self {
+            Self::Contradiction(_)
+            | Self::Netlink(_)
+            | Self::Unfiltered
+            | Self::Filters { .. }
+            | Self::Told => true,
+            Self::Kernel { .. }
+            | Self::Silent { .. }
+            | Self::Foreign(_)
+            | Self::NoTunnel(_)
+            | Self::NoOutside(_)
+            | Self::Announce { .. }
+            | Self::Setting { .. }
+            | Self::Namespace { .. }
+            | Self::Services(_) => false,
+        }
+    }
+
     pub(super) fn filters(step: &'static str, source: &NftablesError) -> Self {
         let said = match source {
             NftablesError::NftFailed { stderr, .. } => {

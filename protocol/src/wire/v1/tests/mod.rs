@@ -51,8 +51,6 @@ fn every_envelope_has_the_bytes_it_always_had() {
 #[test]
 fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
     let node = NodeId(3);
-    let machine = MachineId::from_uuid(uuid::Uuid::from_u128(3));
-    let name = MachineName { home: samples::site(1), machine };
     let requests = [
         NodeRequest::Propose(Box::new(Command::Tick)),
         NodeRequest::Index,
@@ -61,7 +59,6 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeRequest::Stand,
         NodeRequest::HasRoot,
         NodeRequest::Certify { node },
-        NodeRequest::Addresses { machines: vec![name] },
         NodeRequest::RenewHost(RenewHost {
             host: HostId::from_uuid(uuid::Uuid::from_u128(4)),
             fence: Some(7),
@@ -91,7 +88,6 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeAnswer::Fault(NodeFault::NotElected),
         NodeAnswer::Fault(NodeFault::UnknownNode),
         NodeAnswer::Fault(NodeFault::NoRoot),
-        NodeAnswer::Addresses(vec![(name, [10, 77, 1, 10])]),
     ];
     let mut text = String::new();
     for request in requests {
@@ -141,23 +137,13 @@ fn the_longest_answers_fit_their_places() {
     assert!(codec::encode(&StreamHeader::Console { name }).len() <= STREAM_BYTES_MAX);
     let id = BlobId::from_bytes([u8::MAX; 32]);
     assert!(codec::encode(&StreamHeader::Blob { id }).len() <= STREAM_BYTES_MAX);
-    for many in [1, machine::MACHINES_ASKED_MAX + 1] {
-        let asked = machine::Question::Addresses { machines: vec![machine; many] };
-        let told = machine::Answer::Addresses { known: vec![(machine, [u8::MAX; 4]); many] };
+    for many in [1, MACHINES_SEEN_MAX + 1] {
         let seen = machine::Answer::Site(Box::new(samples::longest_view(many)));
-        let fits = [
-            machine::question(&codec::encode(&asked)).is_ok(),
-            machine::answer(&codec::encode(&told)).is_ok(),
-            machine::answer(&codec::encode(&seen)).is_ok(),
-        ];
-        assert_eq!(fits, [many == 1; 3], "{many}");
+        assert_eq!(machine::answer(&codec::encode(&seen)).is_ok(), many == 1, "{many}");
     }
     let most = samples::longest_view(MACHINES_SEEN_MAX);
     let seen = codec::encode(&machine::Answer::Site(Box::new(most)));
     assert!(seen.len() <= machine::BYTES_MAX, "{} bytes", seen.len());
-    let asked =
-        machine::Question::Addresses { machines: vec![machine; machine::MACHINES_ASKED_MAX] };
-    assert!(codec::encode(&asked).len() <= machine::BYTES_MAX);
 }
 
 #[test]
@@ -257,9 +243,7 @@ proptest! {
             prop::sample::select(samples::questions()).prop_flat_map(|(_, bytes)| almost(bytes)),
         ],
     ) {
-        if let Ok(machine::Question::Addresses { machines }) = machine::question(&bytes) {
-            prop_assert!(machines.len() <= machine::MACHINES_ASKED_MAX);
-        }
+        let _ = machine::question(&bytes);
         if let Ok(machine::Answer::Site(view)) = machine::answer(&bytes) {
             prop_assert!(view.machines.len() <= MACHINES_SEEN_MAX);
         }

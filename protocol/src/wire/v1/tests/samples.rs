@@ -264,14 +264,8 @@ pub(super) fn longest_messages() -> Vec<(&'static str, Message)> {
 /// Questions about machines and their answers, one of each.
 pub(super) fn questions() -> Vec<(&'static str, Vec<u8>)> {
     let machine = MachineId::from_uuid(uuid(3));
-    let machines = vec![machine];
     vec![
-        ("Question::Addresses", encode(&machine::Question::Addresses { machines })),
         ("Question::Site", encode(&machine::Question::Site { after: Some(machine) })),
-        (
-            "Answer::Addresses",
-            encode(&machine::Answer::Addresses { known: vec![(machine, [10, 77, 1, 10])] }),
-        ),
         ("Answer::Site", encode(&machine::Answer::Site(Box::new(view())))),
         ("Answer::Closed", encode(&machine::Answer::Closed)),
     ]

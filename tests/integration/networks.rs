@@ -1,0 +1,138 @@
+//! Networks that span sites: real guests at three sites, on two networks that have the same
+//! addresses, reach each other and nobody else, and what crosses between the sites is encrypted.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use testnet::Plan;
+
+use crate::guest::Guest;
+use crate::sites::{Machine, Sites};
+use crate::world::{World, manifest, note, until};
+
+/// Whose tenants have the networks.
+const HOME: &str = "alpha";
+
+/// The sites, one machine of each service at each.
+const SITES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// The services, each with a network of its own that takes the same prefix.
+const SERVICES: [&str; 2] = ["red", "blue"];
+
+/// What a site sends to the others and is sent: counted by whether it is WireGuard's, the bus's, or
+/// how neighbours are found; and the rest, which there must be none of.
+const CAPTURE: &str = "
+table netdev capture {
+    counter wireguard { }
+    counter bus { }
+    counter neighbours { }
+    counter rest { }
+    chain in {
+        type filter hook ingress device wan priority 0;
+        jump sort
+    }
+    chain out {
+        type filter hook egress device wan priority 0;
+        jump sort
+    }
+    chain sort {
+        udp dport 51820 counter name wireguard return
+        tcp dport 7401 counter name bus return
+        tcp sport 7401 counter name bus return
+        udp dport 7401 counter name bus return
+        udp sport 7401 counter name bus return
+        ether type arp counter name neighbours return
+        ip6 nexthdr icmpv6 counter name neighbours return
+        ip6 nexthdr hopopt counter name neighbours return
+        counter name rest
+    }
+}
+";
+
+/// A machine on a network, where it runs.
+struct Member {
+    name: String,
+    address: String,
+    boot: String,
+    guest: Guest,
+}
+
+fn member(sites: &Sites, service: &str, site: &str) -> Result<Member> {
+    let name = format!("{service}/{site}-1");
+    let shown: Value = sites.read(HOME, &["machine", "show", &name])?;
+    let address = shown["address"].as_str().context("a machine without an address")?.to_owned();
+    let machine: Machine = serde_json::from_value(shown).context("read a machine")?;
+    ensure!(machine.site()? == site, "{name} is at {}", machine.site()?);
+    let guest = Guest::at(sites.keeps(site, sites.uuid(HOME, &machine)?));
+    // Before it beats it does not listen.
+    sites.beats(HOME, &machine, 1)?;
+    let (boot, done) = guest.does("cat /proc/sys/kernel/random/boot_id")?;
+    ensure!(done, "{name} does not say which boot it is");
+    let boot = boot.lines().map(str::trim).find(|line| line.len() == 36 && !line.contains(' '));
+    let boot = boot.context("no boot id")?.to_owned();
+    Ok(Member { name, address, boot, guest })
+}
+
+/// Every member reaches every other of its own network, by address and by name, and gets its page.
+fn all_reach(members: &[Member]) -> Result<()> {
+    for one in members {
+        for other in members.iter().filter(|other| other.name != one.name) {
+            let ping = format!("ping -c 1 -W 3 {} >/dev/null", other.address);
+            until(&format!("{} to reach {}", one.name, other.name), || one.guest.can(&ping))?;
+            let page =
+                format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 9 {} 80", other.address);
+            let (said, done) = one.guest.does(&page)?;
+            let (asks, asked) = (&one.name, &other.name);
+            ensure!(done && said.contains(&other.boot), "{asks} asks {asked} and hears: {said}");
+            let (service, host) = asked.split_once('/').context("a name in a service")?;
+            let (said, done) = one.guest.does(&format!("nslookup {host}.{service}.internal"))?;
+            let named = said.contains(&format!("Address: {}", other.address));
+            ensure!(done && named, "{asks} asks for {asked} by name and hears: {said}");
+        }
+    }
+    Ok(())
+}
+
+/// What has passed between a site and the others, by the counter's name.
+fn passed(world: &World, counter: &str) -> Result<u64> {
+    let text =
+        world.run(SITES[0], &["nft", "-j", "list", "counter", "netdev", "capture", counter])?;
+    let listed: Value = serde_json::from_str(&text).context("read a counter")?;
+    let entries = listed["nftables"].as_array().context("no list")?;
+    let found = entries.iter().find_map(|entry| entry["counter"]["packets"].as_u64());
+    found.with_context(|| format!("no counter {counter}"))
+}
+
+#[test]
+fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<()> {
+    let begun = Instant::now();
+    let world = World::start("networks", &Plan::three(None))?;
+    let capture = world.file("capture.nft", CAPTURE)?;
+    world.run(SITES[0], &["nft", "-f", &capture])?;
+    let parts: Vec<(&str, u32, Option<&str>)> =
+        SITES.iter().map(|site| (*site, 1, Some(*site))).collect();
+    for service in SERVICES {
+        let file = world.file(&format!("{service}.yaml"), &manifest(service, &parts))?;
+        world.sites.say(HOME, &["service", "submit", &file])?;
+    }
+    note(begun, "two services run at three sites each");
+    let networks: Vec<Vec<Member>> = SERVICES
+        .iter()
+        .map(|service| SITES.iter().map(|site| member(&world.sites, service, site)).collect())
+        .collect::<Result<_>>()?;
+    let addresses =
+        |members: &[Member]| members.iter().map(|it| it.address.clone()).collect::<Vec<_>>();
+    ensure!(
+        addresses(&networks[0]) == addresses(&networks[1]),
+        "the networks have other addresses"
+    );
+    for members in &networks {
+        all_reach(members)?;
+    }
+    note(begun, "all of each network reach each other, by address and by name, and no other");
+    ensure!(passed(&world, "wireguard")? > 0, "nothing came by the tunnel");
+    let rest = passed(&world, "rest")?;
+    ensure!(rest == 0, "{rest} packets between the sites were neither encrypted nor the bus's");
+    world.close()
+}
