@@ -79,6 +79,7 @@ pub enum Code {
     ServiceOver,
     /// The component cannot have so many machines.
     NotScaled,
+    NotSecured,
     /// The machine has no console now.
     NoConsole,
     /// The state is another site's.
@@ -160,6 +161,7 @@ impl Code {
             Self::Deploying => "deploying",
             Self::ServiceOver => "service_over",
             Self::NotScaled => "not_scaled",
+            Self::NotSecured => "not_secured",
             Self::NoConsole => "no_console",
             Self::OtherSite => "other_site",
             Self::UnknownPeer => "unknown_peer",
@@ -192,6 +194,7 @@ impl Code {
             | Self::BadManifest
             | Self::BadSize
             | Self::NotScaled
+            | Self::NotSecured
             | Self::DiskTooSmall
             | Self::OwnSite
             | Self::BadAddress => StatusCode::BAD_REQUEST,
@@ -264,6 +267,7 @@ impl Code {
             Refusal::Deploying { .. } | Refusal::StillPlaced { .. } => Self::Deploying,
             Refusal::ServiceOver { .. } => Self::ServiceOver,
             Refusal::NotScaled { .. } => Self::NotScaled,
+            Refusal::NotSecured { .. } => Self::NotSecured,
             Refusal::Full { .. } => Self::Full,
             Refusal::UnknownPeer { .. } => Self::UnknownPeer,
             Refusal::OwnSite { .. } => Self::OwnSite,

@@ -47,7 +47,7 @@ pub use name::{
 pub use network::{Attachment, LAN, Network, Problem as NetworkProblem};
 pub use partition::{OnPartition, Unknown as UnknownPolicy};
 pub use problem::{Problem, Shape};
-pub use security::{Problem as SecurityProblem, SecurityGroups};
+pub use security::{Problem as SecurityProblem, SecurityGroups, default_security};
 
 /// The most bytes of a manifest: as many components as are allowed, with every key, take a tenth
 /// of it; the rest is for long lists and comments.

@@ -16,7 +16,7 @@ use super::problem::{Problem, Shape, similar};
 use super::tree::{Node, Value};
 use super::{
     COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
-    SITES_MAX, SecurityGroups, VCPUS, order, out_of_range, security, within,
+    SITES_MAX, VCPUS, default_security, order, out_of_range, security, within,
 };
 use crate::security::default_memberships;
 use crate::sla::Class;
@@ -79,7 +79,7 @@ impl Reader {
         }
         let groups = match fields.values.get("security") {
             Some(node) => self.security(node),
-            None => Some(security::with_default(SecurityGroups::new())),
+            None => Some(default_security()),
         };
         let components = match self.required(&fields, "components", Shape::Mapping) {
             Some(node) => self.components(node),

@@ -3,10 +3,11 @@
 //! ```text
 //!   home                                       a site that runs machines on it
 //!     Terms -------------------------------->    prefixes, speed, names
+//!     Group, Group, ... -------------------->    its security groups, with their rules
 //!     Member, Member, ... ------------------>    who is on it, and where
 //!     End, End, ... ------------------------>    how the other sites are reached on it
 //!     <------------------------------- Joined    how this one is
-//!     Member, End, ... --------------------->    what of that has changed
+//!     Group, Member, End, ... -------------->    what of that has changed
 //!     Over --------------------------------->    nothing of it is there any more
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! only. Its words come in order and once each (see [`crate::site`]), so that each is about what
 //! has changed. A site forwards a machine's frames only from the place that its home says it has.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::gateway::Gateway;
 use super::{Offset, Prefix4, Prefix6, Speed};
 use crate::ids::{MachineId, SiteId};
+use crate::security::{GroupName, MEMBERSHIPS_MAX, Rules};
 use crate::sla::Class;
 
 /// The most characters of a name in a network's DNS: those of a label (RFC 1035, section 2.3.4).
@@ -110,6 +113,8 @@ pub struct Member {
     pub name: String,
     /// The name that it shares with the other machines of its component.
     pub component: Option<String>,
+    /// The security groups that it is in.
+    pub groups: BTreeSet<GroupName>,
     /// The site that it has a place at.
     pub site: Option<SiteId>,
     /// The home's part of its epoch there.
@@ -137,6 +142,14 @@ pub enum Word {
         /// Who.
         member: Option<Member>,
     },
+    /// Home to the others: the rules of a security group, whole; there is no such group, if nothing
+    /// is said.
+    Group {
+        /// Its name.
+        name: GroupName,
+        /// Its rules.
+        rules: Option<Rules>,
+    },
     /// Home to the others: how another site is reached; not at all, if nothing is said.
     End {
         /// Which site.
@@ -157,12 +170,18 @@ impl Word {
         match self {
             Self::Terms(terms) => terms.domain.iter().all(|domain| is_label(domain)),
             Self::Member { member: Some(member), .. } => {
-                is_label(&member.name) && member.component.iter().all(|name| is_label(name))
+                is_label(&member.name)
+                    && member.component.iter().all(|name| is_label(name))
+                    && member.groups.len() <= MEMBERSHIPS_MAX
             }
             Self::End { end: Some(end), .. } | Self::Joined(end) => {
                 end.gateway.is_none_or(|gateway| gateway.is_sound())
             }
-            Self::Member { member: None, .. } | Self::End { end: None, .. } | Self::Over => true,
+            // The types of a group let only names and rules be said.
+            Self::Group { .. }
+            | Self::Member { member: None, .. }
+            | Self::End { end: None, .. }
+            | Self::Over => true,
         }
     }
 }

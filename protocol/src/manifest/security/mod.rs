@@ -20,6 +20,12 @@ pub use problem::Problem;
 /// The security groups of a service, by name.
 pub type SecurityGroups = BTreeMap<SecurityGroupName, Rules>;
 
+/// The groups of a service that names none.
+#[must_use]
+pub fn default_security() -> SecurityGroups {
+    with_default(SecurityGroups::new())
+}
+
 /// The groups with the one that every service has.
 pub(super) fn with_default(mut groups: SecurityGroups) -> SecurityGroups {
     groups.entry(default_group()).or_default();

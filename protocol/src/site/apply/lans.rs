@@ -10,6 +10,7 @@ use super::super::state::{Attached, Lan, Machine, Network, Place};
 use super::super::{LANS_MAX, Site, Turn};
 use crate::agreement::Message;
 use crate::ids::{MachineId, NetworkId, SiteId};
+use crate::manifest::SecurityGroups;
 use crate::networks::lan::{End, Member, Terms, Vni, Word};
 use crate::networks::{MEMBERS_MAX, Offset};
 
@@ -24,7 +25,8 @@ impl Site {
         let Some(vni) = self.free_vni() else { return };
         let own = End { vni, gateway: self.gateway() };
         let ends = BTreeMap::from([(self.me(), Some(own))]);
-        self.lans.insert((self.me(), id), Lan { terms, own, ends });
+        let groups = self.groups_on(network);
+        self.lans.insert((self.me(), id), Lan { terms, own, ends, groups });
     }
 
     fn terms_of(&self, network: &Network) -> Terms {
@@ -120,9 +122,10 @@ impl Site {
             None => (row.name.to_ascii_lowercase(), None),
         };
         let attached = (0..).zip(row.addresses.iter().copied());
+        let groups = self.memberships_of(row);
         let members = attached.map(|(card, attached)| {
-            let (name, component) = (name.clone(), component.clone());
-            (attached, Member { machine, card, name, component, site, epoch: row.epoch })
+            let (name, component, groups) = (name.clone(), component.clone(), groups.clone());
+            (attached, Member { machine, card, name, component, groups, site, epoch: row.epoch })
         });
         members.collect()
     }
@@ -158,6 +161,10 @@ impl Site {
         let ends: Vec<Word> =
             known.map(|(other, end)| Word::End { site: *other, end: *end }).collect();
         lan.ends.insert(site, None);
+        words.extend(lan.groups.iter().map(|(name, rules)| {
+            let (name, rules) = (name.clone(), Some(rules.clone()));
+            Word::Group { name, rules }
+        }));
         words.extend(self.members_on(me, network).map(|(offset, member)| {
             let member = Some(member.clone());
             Word::Member { offset, member }
@@ -189,7 +196,13 @@ impl Site {
     }
 
     /// Tells all sites on a network but this one and the one that it is about.
-    fn tell_others(&mut self, network: NetworkId, about: SiteId, word: &Word, turn: &Turn) {
+    pub(super) fn tell_others(
+        &mut self,
+        network: NetworkId,
+        about: SiteId,
+        word: &Word,
+        turn: &Turn,
+    ) {
         let me = self.me();
         let Some(lan) = self.lans.get(&(me, network)) else { return };
         let others = lan.ends.keys().filter(|site| **site != me && **site != about);
@@ -214,6 +227,7 @@ impl Site {
             Word::Member { offset, member } => {
                 self.member_said((from, network, *offset), member.as_ref());
             }
+            Word::Group { name, rules } => self.group_said(from, network, name, rules.as_ref()),
             Word::End { site, end } => self.end_said(from, network, (*site, *end)),
             Word::Joined(end) => self.end_is(network, from, *end, turn),
             Word::Over => self.forget_lan(from, network),
@@ -231,7 +245,8 @@ impl Site {
         self.forget_lan(from, network);
         let Some(vni) = known.or_else(|| self.free_vni()) else { return };
         let own = End { vni, gateway: self.gateway() };
-        self.lans.insert((from, network), Lan { terms: terms.clone(), own, ends: BTreeMap::new() });
+        let (terms, ends, groups) = (terms.clone(), BTreeMap::new(), SecurityGroups::new());
+        self.lans.insert((from, network), Lan { terms, own, ends, groups });
         self.owe(from, Message::Network { network, word: Word::Joined(own) }, turn);
     }
 

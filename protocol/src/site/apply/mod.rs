@@ -15,6 +15,7 @@ mod peers;
 mod repair;
 mod retention;
 mod scaling;
+mod security;
 mod selling;
 mod tenant;
 mod tidying;

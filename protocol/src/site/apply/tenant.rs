@@ -47,6 +47,12 @@ impl Site {
             TenantAsk::Scale { service, component, replicas } => {
                 self.scale(tenant, *service, component, *replicas, turn)
             }
+            TenantAsk::Secure { service, group, rules } => {
+                self.secure(tenant, *service, group, rules.as_ref(), turn)
+            }
+            TenantAsk::Regroup { service, component, groups } => {
+                self.regroup(tenant, *service, component, groups)
+            }
             TenantAsk::End { service } => self.end(tenant, *service, turn),
             TenantAsk::Define { name, image, size, sites, on_partition, class } => {
                 let taken = self.machines.iter().any(|(_, row)| {

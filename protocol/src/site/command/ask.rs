@@ -9,10 +9,13 @@ use super::PeerEntry;
 use crate::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, SiteId};
 use crate::images::Image;
 use crate::machine::Verb;
-use crate::manifest::{ComponentName, ImageName, Manifest, OnPartition, SiteReference};
+use crate::manifest::{
+    ComponentName, ImageName, Manifest, OnPartition, SecurityGroupName, SiteReference,
+};
 use crate::membership::Standing;
 use crate::names::Label;
 use crate::peering::{Reserve, Setting};
+use crate::security::Rules;
 use crate::sla::Class;
 use crate::units::Size;
 
@@ -34,6 +37,24 @@ pub enum TenantAsk {
         component: ComponentName,
         /// How many machines it is to have.
         replicas: u32,
+    },
+    /// Give a security group of a service other rules.
+    Secure {
+        /// The service.
+        service: ServiceId,
+        /// The group, which is made if it is not there.
+        group: SecurityGroupName,
+        /// All of its rules; none if it is to be taken away.
+        rules: Option<Rules>,
+    },
+    /// Put the machines of a component into other security groups.
+    Regroup {
+        /// The service.
+        service: ServiceId,
+        /// The component.
+        component: ComponentName,
+        /// All of its groups.
+        groups: BTreeSet<SecurityGroupName>,
     },
     /// Take a service down.
     End {

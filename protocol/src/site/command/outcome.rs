@@ -214,6 +214,14 @@ pub enum Refusal {
         /// What the manifest would break.
         reason: String,
     },
+    /// The service cannot have such security groups.
+    #[error("service {service} cannot have such security groups: {reason}")]
+    NotSecured {
+        /// The service.
+        service: ServiceId,
+        /// What the manifest would break.
+        reason: String,
+    },
     /// An address that is fixed, and that another machine has still.
     #[error(
         "{address} on network '{network}' is still another machine's: wait until that has ended"

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineId, NetworkId, ServiceId, SiteId, TenantId};
-use crate::manifest::{GroupName, NetworkName};
+use crate::manifest::{GroupName, NetworkName, SecurityGroups};
 use crate::networks::lan::{End, Terms};
 use crate::networks::{Offset, Prefix4, Prefix6, Speed};
 use crate::sla::Class;
@@ -74,4 +74,6 @@ pub struct Lan {
     /// it always, since it goes out to the public network from there, and is among them; any other
     /// site is not among its own.
     pub ends: BTreeMap<SiteId, Option<End>>,
+    /// Its security groups. A machine in none that is here is closed to everybody.
+    pub groups: SecurityGroups,
 }

@@ -48,14 +48,6 @@ fn ends(world: &World, at: usize, network: NetworkId) -> BTreeMap<SiteId, Option
     ends
 }
 
-/// One site says something to another out of turn.
-fn tell(world: &mut World, from: usize, to: usize, message: Message) {
-    let sender = world.parties[from].id;
-    let sequence = world.parties[to].site.peer(sender).unwrap().taken + 1;
-    let messages = vec![world.says(from, to, sequence, message, world.now)];
-    assert_eq!(world.apply(to, Command::Receive { messages }), Outcome::Taken(sequence));
-}
-
 #[test]
 fn every_site_with_a_machine_on_a_network_knows_who_is_on_it_and_how_the_others_are_reached() {
     let (world, _, network) = spread();
@@ -124,6 +116,7 @@ fn only_its_home_can_say_anything_of_a_network() {
         card: 0,
         name: "stranger".to_owned(),
         component: None,
+        groups: crate::security::default_memberships(),
         site: Some(world.parties[BETA].id),
         epoch: 9,
     };
@@ -135,7 +128,7 @@ fn only_its_home_can_say_anything_of_a_network() {
         Word::Over,
     ];
     for word in words {
-        tell(&mut world, BETA, GAMMA, said(word));
+        world.tell(BETA, GAMMA, said(word));
     }
     assert_eq!(known(&world, GAMMA, network), before);
     assert_eq!(ends(&world, GAMMA, network), ends(&world, ALPHA, network));
@@ -156,7 +149,7 @@ fn what_cannot_be_on_a_network_is_not_taken_up() {
     ];
     for (offset, member) in words {
         let message = Message::Network { network, word: Word::Member { offset, member } };
-        tell(&mut world, ALPHA, BETA, message);
+        world.tell(ALPHA, BETA, message);
     }
     assert_eq!(known(&world, BETA, network), before);
 }
@@ -170,7 +163,7 @@ fn a_peer_cannot_fill_a_site_with_members_of_its_networks() {
         Message::Network { network, word }
     };
     for offset in 0..=u32::try_from(MEMBERS_MAX).unwrap() {
-        tell(&mut world, ALPHA, BETA, said(1_000 + offset));
+        world.tell(ALPHA, BETA, said(1_000 + offset));
     }
     assert_eq!(known(&world, BETA, network).len(), MEMBERS_MAX);
 }
@@ -213,6 +206,6 @@ fn a_peer_that_names_this_machine_as_its_gateway_is_not_heard() {
         endpoint: Some(SocketAddr::from(([127, 0, 0, 1], 22))),
     };
     let word = Word::Joined(End { vni: Vni::MAX, gateway: Some(gateway) });
-    tell(&mut world, BETA, ALPHA, Message::Network { network, word });
+    world.tell(BETA, ALPHA, Message::Network { network, word });
     assert_eq!(ends(&world, ALPHA, network)[&beta], before);
 }

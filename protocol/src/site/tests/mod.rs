@@ -18,6 +18,7 @@ mod repair;
 mod retention;
 mod rows;
 mod scaling;
+mod security;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,6 +141,14 @@ pub(super) fn asked(sites: &BTreeSet<SiteId>) -> Vec<Asked> {
 }
 
 impl World {
+    /// One site says something to another out of turn.
+    pub(super) fn tell(&mut self, from: usize, to: usize, message: Message) {
+        let sender = self.parties[from].id;
+        let sequence = self.parties[to].site.peer(sender).unwrap().taken + 1;
+        let messages = vec![self.says(from, to, sequence, message, self.now)];
+        assert_eq!(self.apply(to, Command::Receive { messages }), Outcome::Taken(sequence));
+    }
+
     /// Sites with so many processors each, every one a peer of every other. The price of a site
     /// is its place in the row.
     pub(super) fn new(processors: &[u32]) -> Self {

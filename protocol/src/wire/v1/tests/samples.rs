@@ -1,5 +1,6 @@
 //! One of each thing that crosses the network, as it is usually and at its longest.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use uuid::Uuid;
@@ -19,6 +20,9 @@ use crate::networks::Offset;
 use crate::networks::gateway::{Gateway, TunnelKey};
 use crate::networks::lan::{self, End, Member, NAME_MAX, Vni, Word};
 use crate::peering::monitor::{MachineView, SiteView};
+use crate::security::{
+    Direction, GroupName, MEMBERSHIPS_MAX, RULES_MAX, Rule, Rules, default_memberships,
+};
 use crate::sla::{Catalogue, Class};
 use crate::time::{Span, Timestamp};
 use crate::units::{Currency, Mebibytes, Micros, Permille, Price, Size, Tariff};
@@ -186,7 +190,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             at: Timestamp::from_millis(number),
             reason: Refusal::Terminated,
         },
-        15..=19 => Message::Network {
+        15..=20 => Message::Network {
             network: NetworkId::from_uuid(uuid(5)),
             word: word(variant, longest),
         },
@@ -217,15 +221,39 @@ fn word(variant: usize, longest: bool) -> Word {
                 card: 1,
                 name: label.clone(),
                 component: Some(label),
+                groups: memberships(longest),
                 site: Some(site(2)),
                 epoch: if longest { u64::MAX } else { 3 },
             };
             Word::Member { offset: Offset(4), member: Some(member) }
         }
-        17 => Word::End { site: site(2), end: Some(end) },
-        18 => Word::Joined(end),
+        17 => Word::Group { name: label.parse().unwrap(), rules: Some(rules(longest)) },
+        18 => Word::End { site: site(2), end: Some(end) },
+        19 => Word::Joined(end),
         _ => Word::Over,
     }
+}
+
+/// The security groups of a machine.
+fn memberships(longest: bool) -> BTreeSet<GroupName> {
+    if !longest {
+        return default_memberships();
+    }
+    let name = |number: usize| format!("g{number}{}", "n".repeat(NAME_MAX - 2));
+    (0..MEMBERSHIPS_MAX).map(|number| name(number).parse().unwrap()).collect()
+}
+
+/// The rules of a security group.
+fn rules(longest: bool) -> Rules {
+    let ingress = |text: String| Rule::parse(&text, Direction::Ingress).unwrap();
+    if !longest {
+        let rules = ["tcp 443 from 0.0.0.0/0", "icmp from 2001:db8::/32", "any from web"];
+        return Rules::new(rules.map(|rule| ingress(rule.to_owned())).into(), Vec::new()).unwrap();
+    }
+    let group = "n".repeat(NAME_MAX);
+    let rule = |number| ingress(format!("udp {}-65535 from {group}", 60_000 + number));
+    let rules: Vec<Rule> = (0..RULES_MAX).map(rule).collect();
+    Rules::new(rules.clone(), rules).unwrap()
 }
 
 const fn name(message: &Message) -> &'static str {
@@ -242,6 +270,7 @@ const fn name(message: &Message) -> &'static str {
         Message::Lost { .. } => "Lost",
         Message::Network { word: Word::Terms(_), .. } => "Network: Terms",
         Message::Network { word: Word::Member { .. }, .. } => "Network: Member",
+        Message::Network { word: Word::Group { .. }, .. } => "Network: Group",
         Message::Network { word: Word::End { .. }, .. } => "Network: End",
         Message::Network { word: Word::Joined(_), .. } => "Network: Joined",
         Message::Network { word: Word::Over, .. } => "Network: Over",
