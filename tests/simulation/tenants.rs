@@ -9,9 +9,9 @@ use protocol::ids::{MachineId, RequestId, ServiceId};
 use protocol::machine::{Goal, Verb};
 use protocol::manifest::{
     Attachment, Component, ComponentName, LAN, Manifest, Network, NetworkName, OnPartition,
-    SecurityGroups, SiteReference,
+    SecurityGroupName, SecurityGroups, SiteReference,
 };
-use protocol::security::default_memberships;
+use protocol::security::{Direction, Rule, Rules, default_memberships};
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Mode, Place, Stage};
 use protocol::site::{Command, Outcome, Refusal};
@@ -64,6 +64,7 @@ impl World {
             2 => Some(self.definition()),
             3 => self.ending(member),
             4 => self.scaling(member),
+            5 if self.chance.once_in(2) => self.securing(member),
             _ => self.verb(member),
         };
         if let Some(ask) = ask {
@@ -266,6 +267,30 @@ impl World {
         let (service, component) = self.chance.pick(&components)?;
         let replicas = u32::try_from(self.chance.between(1, 5)).expect("a few");
         Some(TenantAsk::Scale { service, component, replicas })
+    }
+
+    /// Another rule for a group of a service, or another group for one of its components.
+    fn securing(&mut self, member: usize) -> Option<TenantAsk> {
+        let state = self.members[member].state()?;
+        let standing = state
+            .services()
+            .filter(|(_, service)| matches!(service.stage, Stage::Starting | Stage::Running));
+        let components: Vec<(ServiceId, ComponentName)> = standing
+            .flat_map(|(id, service)| {
+                service.manifest.components().keys().map(|name| (*id, name.clone()))
+            })
+            .collect();
+        let (service, component) = self.chance.pick(&components)?;
+        let group: SecurityGroupName =
+            format!("group-{}", self.chance.between(1, 3)).parse().expect("a group's name");
+        if self.chance.once_in(2) {
+            let groups = BTreeSet::from([group]);
+            return Some(TenantAsk::Regroup { service, component, groups });
+        }
+        let rule = format!("tcp {} from 0.0.0.0/0", self.chance.between(1, 100));
+        let rule = Rule::parse(&rule, Direction::Ingress).expect("a rule");
+        let rules = Rules::new(vec![rule], Rules::anything()).expect("one rule");
+        Some(TenantAsk::Secure { service, group, rules: Some(rules) })
     }
 
     fn ending(&mut self, member: usize) -> Option<TenantAsk> {

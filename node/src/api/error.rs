@@ -79,6 +79,7 @@ pub enum Code {
     ServiceOver,
     /// The component cannot have so many machines.
     NotScaled,
+    /// The service cannot have such security groups, or a rule is none.
     NotSecured,
     /// The machine has no console now.
     NoConsole,

@@ -34,6 +34,7 @@ mod nodes;
 mod peers;
 mod poll;
 mod propose;
+mod security;
 mod services;
 mod site;
 #[cfg(test)]
@@ -228,6 +229,10 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::ListServices => get(services::list),
         Id::ShowService => get(services::show),
         Id::ScaleService => put(services::scale),
+        Id::ListSecurityGroups => get(security::list),
+        Id::SetSecurityGroup => put(security::set),
+        Id::RemoveSecurityGroup => delete(security::remove),
+        Id::AssignSecurityGroups => put(security::assign),
         Id::EndService => delete(services::end),
         Id::InitializeMachine => post(machines::initialize),
         Id::ListMachines => get(machines::list),

@@ -49,6 +49,14 @@ pub enum Id {
     ShowService,
     /// Give a component of a service another number of machines.
     ScaleService,
+    /// The security groups of a service.
+    ListSecurityGroups,
+    /// Give a security group of a service other rules.
+    SetSecurityGroup,
+    /// Take a security group away.
+    RemoveSecurityGroup,
+    /// Put a component into other security groups.
+    AssignSecurityGroups,
     /// Take a service down.
     EndService,
     /// Define a machine without starting it.
@@ -142,11 +150,20 @@ const JOIN: Operation = Operation {
 /// Where a component is scaled.
 const SCALE: &str = "/v1/services/{id}/components/{component}";
 
+/// Where the security groups of a service are.
+const SECURITY: &str = "/v1/services/{id}/security";
+
+/// Where one of them is.
+const SECURITY_GROUP: &str = "/v1/services/{id}/security/{group}";
+
+/// Where a component is put into them.
+const MEMBERSHIPS: &str = "/v1/services/{id}/components/{component}/security";
+
 use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 36] = [
+pub static OPERATIONS: [Operation; 40] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -167,6 +184,10 @@ pub static OPERATIONS: [Operation; 36] = [
     quick(Id::ListServices, "ListServices", M::GET, "/v1/services", Tenant),
     lasting(Id::ShowService, "ShowService", M::GET, "/v1/services/{id}", Tenant),
     quick(Id::ScaleService, "ScaleService", M::PUT, SCALE, Tenant),
+    quick(Id::ListSecurityGroups, "ListSecurityGroups", M::GET, SECURITY, Tenant),
+    quick(Id::SetSecurityGroup, "SetSecurityGroup", M::PUT, SECURITY_GROUP, Tenant),
+    quick(Id::RemoveSecurityGroup, "RemoveSecurityGroup", M::DELETE, SECURITY_GROUP, Tenant),
+    quick(Id::AssignSecurityGroups, "AssignSecurityGroups", M::PUT, MEMBERSHIPS, Tenant),
     quick(Id::EndService, "EndService", M::DELETE, "/v1/services/{id}", Tenant),
     quick(Id::InitializeMachine, "InitializeVEE", M::POST, "/v1/machines", Tenant),
     quick(Id::ListMachines, "ListVEEs", M::GET, "/v1/machines", Tenant),

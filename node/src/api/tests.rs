@@ -55,6 +55,7 @@ fn refusals() -> Vec<Refusal> {
             replicas: 0,
             reason: "too few".to_owned(),
         },
+        Refusal::NotSecured { service, reason: "no such group".to_owned() },
         Refusal::Full { what: "keys".to_owned(), limit: 1_000 },
         Refusal::UnknownPeer { site },
         Refusal::OwnSite { site },
@@ -105,6 +106,7 @@ fn each_refusal_has_a_code_and_a_status() {
         409 deploying
         409 service_over
         400 not_scaled
+        400 not_secured
         507 full
         404 unknown_peer
         400 own_site

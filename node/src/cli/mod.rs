@@ -21,6 +21,7 @@ mod key;
 mod machine;
 mod node;
 mod peer;
+mod security;
 mod service;
 mod site;
 mod site_node;

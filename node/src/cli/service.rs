@@ -14,6 +14,7 @@ use super::find::find;
 use super::follow::{Screen, poll};
 use super::machine;
 use super::output::{Output, age, facts, price, short, since, table};
+use super::security;
 use crate::api::shapes::problem::{Fault, Problem};
 use crate::api::shapes::service::{Plan, Stage, Summary};
 use crate::api::shapes::{Moment, Taken, service as shapes};
@@ -69,6 +70,7 @@ pub(super) async fn run(
             output.say(&service, |now| shown(&service, now))?;
             scale_verdict(&service, component.as_str())
         }
+        Service::Security(verb) => security::run(verb, client, output).await,
         Service::End { service, detach } => {
             let summary: Summary = find(&client.list("/v1/services").await?, &service)?;
             end(client, &summary, detach, output).await

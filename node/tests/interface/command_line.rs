@@ -91,6 +91,7 @@ async fn a_service_is_submitted_followed_shown_and_ended() {
         .fails(3, "no host here has room");
     run(&context, &["service", "scale", "shop", "web", "0"]).await.fails(3, "from 1 to 256");
     run(&context, &["service", "scale", "shop", "web", "1"]).await.succeeds();
+    secured(&context).await;
     let services = run(&context, &["service", "ls"]).await.succeeds();
     assert!(services.contains("0/1"), "{services}");
 
@@ -203,4 +204,20 @@ async fn a_site_is_founded_once() {
     assert_eq!(run(data.path(), &init).await.succeeds(), first);
     let other = ["site", "init", "--data", &path, "--name", "beta"];
     run(data.path(), &other).await.fails(1, "is called 'alpha'");
+}
+
+/// The security groups of a service that runs are changed, and what could not be is refused.
+async fn secured(context: &Path) {
+    let security = |words: &[&'static str]| [&["service", "security"], words].concat();
+    let open = security(&["set", "shop", "front", "--ingress", "tcp 80 from 0.0.0.0/0"]);
+    run(context, &open).await.succeeds();
+    run(context, &open).await.succeeds();
+    run(context, &security(&["assign", "shop", "web", "front"])).await.succeeds();
+    let listed = run(context, &security(&["ls", "shop"])).await.succeeds();
+    assert!(listed.contains("tcp 80 from 0.0.0.0/0"), "{listed}");
+    run(context, &security(&["rm", "shop", "front"])).await.fails(3, "no security group 'front'");
+    let backwards = security(&["set", "shop", "front", "--ingress", "tcp 80-20 from 0.0.0.0/0"]);
+    run(context, &backwards).await.fails(3, "write 20-80");
+    let nobody = security(&["assign", "shop", "web", "nobody"]);
+    run(context, &nobody).await.fails(3, "no security group 'nobody'");
 }

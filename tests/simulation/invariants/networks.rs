@@ -38,6 +38,9 @@ impl World {
         if mine.terms != theirs.terms {
             return told("the terms");
         }
+        if mine.groups != theirs.groups {
+            return told("the security groups");
+        }
         if members(home, key) != members(there, key) {
             return told("the members");
         }

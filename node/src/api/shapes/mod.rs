@@ -14,6 +14,7 @@ pub mod machine;
 pub mod node;
 pub mod peer;
 pub mod problem;
+pub mod security;
 pub mod service;
 pub mod site;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use protocol::manifest::{ComponentName, OnPartition};
+use protocol::manifest::{ComponentName, OnPartition, SecurityGroupName};
 use protocol::sla::Class;
 use protocol::units::Mebibytes;
 
@@ -45,6 +45,9 @@ pub enum Service {
         #[arg(long)]
         detach: bool,
     },
+    /// Who may begin what with its machines.
+    #[command(subcommand)]
+    Security(Security),
     /// Take one down: its machines are destroyed.
     End {
         /// Which.
@@ -52,6 +55,53 @@ pub enum Service {
         /// Do not wait until nothing is left of it.
         #[arg(long)]
         detach: bool,
+    },
+}
+
+/// What can be done with the security groups of a service.
+#[derive(Debug, Subcommand)]
+pub enum Security {
+    /// List them with their rules and who is in them.
+    #[command(alias = "list")]
+    Ls {
+        /// Of which service.
+        service: String,
+    },
+    /// Give one these rules and no others, while its machines run; it is made if it is not there.
+    Set {
+        /// Of which service.
+        service: String,
+        /// Which group.
+        group: SecurityGroupName,
+        /// What others may begin with its machines, such as 'tcp 443 from 0.0.0.0/0'; once for each
+        /// rule.
+        #[arg(long, value_name = "RULE")]
+        ingress: Vec<String>,
+        /// What its machines may begin with others, such as 'tcp 5432 to database'; anything, if
+        /// it is not said.
+        #[arg(long, value_name = "RULE", conflicts_with = "no_egress")]
+        egress: Vec<String>,
+        /// Its machines may begin nothing with others.
+        #[arg(long)]
+        no_egress: bool,
+    },
+    /// Take one away that nothing names any more.
+    #[command(alias = "remove")]
+    Rm {
+        /// Of which service.
+        service: String,
+        /// Which group.
+        group: SecurityGroupName,
+    },
+    /// Put the machines of a component into these groups and no others.
+    Assign {
+        /// Of which service.
+        service: String,
+        /// Which component.
+        component: ComponentName,
+        /// Its groups.
+        #[arg(required = true)]
+        groups: Vec<SecurityGroupName>,
     },
 }
 

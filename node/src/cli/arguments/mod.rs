@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use super::output::Format;
 
 pub use image::{Image, Layout, Register};
-pub use machine::{Define, Machine, Service, Which};
+pub use machine::{Define, Machine, Security, Service, Which};
 pub use peer::{AddPeer, Agreement, Peer};
 pub use site::{Host, Key, Site, SiteNode};
 

@@ -19,11 +19,12 @@ use super::context::{self, Context};
 use super::error::{Error, Exit};
 use super::find::find;
 use super::output::{Format, Output, age, facts};
-use super::{host, key, machine, peer, service, site};
+use super::{host, key, machine, peer, security, service, site};
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
 use crate::api::shapes::problem::{Fault, Problem};
+use crate::api::shapes::security::Group;
 use crate::api::shapes::service::{Service, Stage, Summary};
 use crate::api::shapes::{Moment, Size, Tariff};
 use crate::api::shapes::{node as nodes, site as sites};
@@ -457,4 +458,29 @@ fn results_are_said_to_people_or_to_programs() {
     let ages: Vec<String> =
         [5, 65, 7_300, 200_000].map(|seconds| age(ago(0), ago(seconds))).to_vec();
     assert_eq!(ages, ["5s", "1m", "2h", "2d"]);
+}
+
+#[test]
+fn security_groups_are_listed_with_a_line_for_each_rule() {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let group = |name: &str, components: &[&str], ingress: &[&str], egress: &[&str]| Group {
+        name: name.to_owned(),
+        ingress: texts(ingress),
+        egress: texts(egress),
+        components: texts(components),
+    };
+    let groups = [
+        group("database", &["database"], &["tcp 5432 from web"], &[]),
+        group("empty", &[], &[], &[]),
+        group("web", &["app", "web"], &["tcp 80 from ::/0", "icmp from web"], &["any to ::/0"]),
+    ];
+    expect![[r#"
+        GROUP     COMPONENTS  DIRECTION  RULE
+        database  database    ingress    tcp 5432 from web
+        empty     -           -          -
+        web       app,web     ingress    tcp 80 from ::/0
+        -         -           ingress    icmp from web
+        -         -           egress     any to ::/0
+    "#]]
+    .assert_eq(&security::listed(&groups));
 }

@@ -62,7 +62,7 @@ impl Site {
             members.filter(|machine| self.machines.get(machine).is_some_and(is_of_it)).collect();
         for machine in members {
             // Its row stays as it is; that it is touched has its networks told of it.
-            drop(self.machines.get_mut(&machine));
+            let _touched = self.machines.get_mut(&machine);
         }
         Ok(Outcome::Done)
     }
