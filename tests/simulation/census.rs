@@ -91,6 +91,8 @@ census! {
     verbs_there,
     /// Networks that reached another site.
     networks_joined,
+    /// Security groups of which another site was told.
+    groups_told,
     /// Networks of which nothing was left at another site.
     networks_left,
     /// Sites that were told how another one is reached on a network of a third.

@@ -294,6 +294,7 @@ impl World {
                     census.renewals_declined += u64::from(*reason == Reason::TooDear);
                 }
                 Message::Lost { .. } => census.machines_given_back += 1,
+                Message::Network { word: Word::Group { .. }, .. } => census.groups_told += 1,
                 Message::Network { word: Word::Joined(_), .. } => census.networks_joined += 1,
                 Message::Network { word: Word::Over, .. } => census.networks_left += 1,
                 Message::Network { word: Word::End { .. }, .. } => census.sites_introduced += 1,

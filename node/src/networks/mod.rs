@@ -6,6 +6,7 @@
 //! think of networks.
 
 mod plan;
+mod security;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,11 +6,11 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use fabric::HostName;
 use fabric::networks::{
-    At, BytesPerSecond, Contradiction, Exit, Group, GroupId, Identity, Lan, Member, Outside, Peer,
-    Rule, Tap, Traffic, Tunnel, Vni, Wanted, bridge, check,
+    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Tap, Tunnel, Vni,
+    Wanted, bridge, check,
 };
 use hypervisor::backend::Plug;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use protocol::hull::{Hull, Mac};
 use protocol::ids::{HostId, MachineName, NetworkId, NodeId, SiteId};
 use protocol::networks::gateway::{Gateway, TunnelKey, Uplink};
@@ -18,6 +18,7 @@ use protocol::networks::{self, Offset, Speed, lan};
 use protocol::site::Site;
 use protocol::site::state::Node;
 
+use super::security;
 use crate::config;
 
 /// The interface that leads to other sites.
@@ -27,9 +28,6 @@ pub const TUNNEL_DEVICE: &str = "rwg0";
 /// of a site behind one, which forgets a flow of UDP after 30 s (RFC 4787, section 4.3, has 120 s as
 /// what it should be).
 const KEEPALIVE: NonZeroU16 = NonZeroU16::new(20).expect("it is not zero");
-
-/// The group of the cards that are in no other.
-const DEFAULT_GROUP: GroupId = GroupId(0);
 
 /// What should be there.
 #[derive(Debug)]
@@ -186,7 +184,7 @@ impl<'a> View<'a> {
             vni: vni(row.own.vni),
             domain: domain.into_iter().flatten().map(HostName::nearest).collect(),
             members,
-            groups: vec![open_to_its_own()],
+            groups: security::groups(&row.groups),
             speed: None,
             exit,
             routes: Vec::new(),
@@ -222,7 +220,7 @@ impl<'a> View<'a> {
             v4: row.terms.prefix.address(offset),
             v6: Some(row.terms.prefix6.address(offset)),
             names: names.map(|name| HostName::nearest(name)).collect(),
-            groups: vec![DEFAULT_GROUP],
+            groups: security::memberships(&row.groups, &member.groups),
             at,
         })
     }
@@ -261,12 +259,4 @@ fn bytes_per_second(speed: Speed) -> BytesPerSecond {
 
 fn vni(number: lan::Vni) -> Vni {
     Vni::new(number.into()).expect("both have 24 bits and are not zero")
-}
-
-/// The cards of one network are open to each other, may begin anything, and are closed to what
-/// comes from outside.
-fn open_to_its_own() -> Group {
-    let everywhere = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-    let egress = everywhere.map(|net| Rule { traffic: Traffic::Any, peer: Peer::Prefix(net) });
-    Group { id: DEFAULT_GROUP, ingress: Vec::new(), egress: egress.to_vec() }
 }
