@@ -183,6 +183,7 @@ impl World {
             | Outcome::Machine(_)
             | Outcome::Image(_)
             | Outcome::Key(_)
+            | Outcome::Address(_)
             | Outcome::Node(_)
             | Outcome::Serial(_)
             | Outcome::Contradicted { .. }

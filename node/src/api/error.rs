@@ -79,6 +79,18 @@ pub enum Code {
     ServiceOver,
     /// The component cannot have so many machines.
     NotScaled,
+    /// There is no such public address, or no such pool.
+    UnknownAddress,
+    /// A public address is a machine's, or a machine has one already.
+    AddressHeld,
+    /// The machine is on no network that reaches the public one.
+    NoWayOut,
+    /// Every public address is somebody's.
+    NoAddress,
+    /// Two pools have addresses in common.
+    PoolOverlaps,
+    /// Tenants have addresses of the pool.
+    PoolInUse,
     /// The service cannot have such security groups, or a rule is none.
     NotSecured,
     /// The machine has no console now.
@@ -163,6 +175,12 @@ impl Code {
             Self::ServiceOver => "service_over",
             Self::NotScaled => "not_scaled",
             Self::NotSecured => "not_secured",
+            Self::UnknownAddress => "unknown_address",
+            Self::AddressHeld => "address_held",
+            Self::NoWayOut => "no_way_out",
+            Self::NoAddress => "no_address",
+            Self::PoolOverlaps => "pool_overlaps",
+            Self::PoolInUse => "pool_in_use",
             Self::NoConsole => "no_console",
             Self::OtherSite => "other_site",
             Self::UnknownPeer => "unknown_peer",
@@ -209,11 +227,16 @@ impl Code {
             | Self::UnknownImage
             | Self::UnknownKey
             | Self::UnknownNode
+            | Self::UnknownAddress
             | Self::UnknownHost => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NameTaken
             | Self::AddressTaken
+            | Self::AddressHeld
+            | Self::NoWayOut
+            | Self::PoolOverlaps
+            | Self::PoolInUse
             | Self::ImageInUse
             | Self::HostInUse
             | Self::PeerInUse
@@ -243,7 +266,7 @@ impl Code {
             | Self::NotCurrent
             | Self::Uncertain
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Full | Self::NoAddress => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
@@ -269,6 +292,12 @@ impl Code {
             Refusal::ServiceOver { .. } => Self::ServiceOver,
             Refusal::NotScaled { .. } => Self::NotScaled,
             Refusal::NotSecured { .. } => Self::NotSecured,
+            Refusal::UnknownAddress { .. } | Refusal::UnknownPool { .. } => Self::UnknownAddress,
+            Refusal::AddressHeld { .. } | Refusal::CardTaken { .. } => Self::AddressHeld,
+            Refusal::NoWayOut { .. } => Self::NoWayOut,
+            Refusal::NoAddress { .. } => Self::NoAddress,
+            Refusal::PoolOverlaps { .. } => Self::PoolOverlaps,
+            Refusal::PoolInUse { .. } => Self::PoolInUse,
             Refusal::Full { .. } => Self::Full,
             Refusal::UnknownPeer { .. } => Self::UnknownPeer,
             Refusal::OwnSite { .. } => Self::OwnSite,

@@ -19,6 +19,7 @@ pub mod shapes;
 pub mod tls;
 
 mod accept;
+mod addresses;
 mod agreements;
 mod answer;
 mod blobs;
@@ -234,6 +235,14 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::RemoveSecurityGroup => delete(security::remove),
         Id::AssignSecurityGroups => put(security::assign),
         Id::EndService => delete(services::end),
+        Id::ListAddresses => get(addresses::list),
+        Id::AllocateAddress => post(addresses::allocate),
+        Id::AssociateAddress => put(addresses::associate),
+        Id::DisassociateAddress => delete(addresses::disassociate),
+        Id::ReleaseAddress => delete(addresses::release),
+        Id::ListPools => get(addresses::pools),
+        Id::AddPool => post(addresses::add_pool),
+        Id::RemovePool => delete(addresses::remove_pool),
         Id::InitializeMachine => post(machines::initialize),
         Id::ListMachines => get(machines::list),
         Id::ShowMachine => get(machines::show),

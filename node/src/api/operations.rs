@@ -59,6 +59,22 @@ pub enum Id {
     AssignSecurityGroups,
     /// Take a service down.
     EndService,
+    /// The tenant's public addresses.
+    ListAddresses,
+    /// Have a public address.
+    AllocateAddress,
+    /// Have a machine reached by a public address.
+    AssociateAddress,
+    /// Have a public address reach nothing.
+    DisassociateAddress,
+    /// Give a public address back.
+    ReleaseAddress,
+    /// The pools of public addresses.
+    ListPools,
+    /// Let public addresses be given to tenants.
+    AddPool,
+    /// Have no addresses of a pool given out any more.
+    RemovePool,
     /// Define a machine without starting it.
     InitializeMachine,
     /// The tenant's machines.
@@ -159,11 +175,14 @@ const SECURITY_GROUP: &str = "/v1/services/{id}/security/{group}";
 /// Where a component is put into them.
 const MEMBERSHIPS: &str = "/v1/services/{id}/components/{component}/security";
 
+/// Where a public address is associated.
+const ASSOCIATION: &str = "/v1/addresses/{address}/association";
+
 use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 40] = [
+pub static OPERATIONS: [Operation; 48] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -189,6 +208,14 @@ pub static OPERATIONS: [Operation; 40] = [
     quick(Id::RemoveSecurityGroup, "RemoveSecurityGroup", M::DELETE, SECURITY_GROUP, Tenant),
     quick(Id::AssignSecurityGroups, "AssignSecurityGroups", M::PUT, MEMBERSHIPS, Tenant),
     quick(Id::EndService, "EndService", M::DELETE, "/v1/services/{id}", Tenant),
+    quick(Id::ListAddresses, "ListAddresses", M::GET, "/v1/addresses", Tenant),
+    quick(Id::AllocateAddress, "AllocateAddress", M::POST, "/v1/addresses", Tenant),
+    quick(Id::AssociateAddress, "AssociateAddress", M::PUT, ASSOCIATION, Tenant),
+    quick(Id::DisassociateAddress, "DisassociateAddress", M::DELETE, ASSOCIATION, Tenant),
+    quick(Id::ReleaseAddress, "ReleaseAddress", M::DELETE, "/v1/addresses/{address}", Tenant),
+    quick(Id::ListPools, "ListAddressPools", M::GET, "/v1/pools", Operator),
+    quick(Id::AddPool, "AddAddressPool", M::POST, "/v1/pools", Operator),
+    quick(Id::RemovePool, "RemoveAddressPool", M::DELETE, "/v1/pools/{address}/{length}", Operator),
     quick(Id::InitializeMachine, "InitializeVEE", M::POST, "/v1/machines", Tenant),
     quick(Id::ListMachines, "ListVEEs", M::GET, "/v1/machines", Tenant),
     lasting(Id::ShowMachine, "ShowVEE", M::GET, "/v1/machines/{id}", Tenant),

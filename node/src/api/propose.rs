@@ -41,6 +41,7 @@ async fn command(server: &Server, command: Command, about: &str) -> Result<Answe
         Outcome::Machine(id) => id.to_string(),
         Outcome::Image(id) => id.to_string(),
         Outcome::Key(id) => id.to_string(),
+        Outcome::Address(address) => address.to_string(),
         Outcome::Node(id) => id.to_string(),
         Outcome::Refused(refusal) => return Err((&refusal).into()),
         Outcome::Taken(_) | Outcome::Serial(_) | Outcome::Contradicted { .. } => {

@@ -31,6 +31,7 @@ fn refusals() -> Vec<Refusal> {
     let service = ServiceId::from_uuid(Uuid::nil());
     let name = "guest".parse().unwrap();
     let node = NodeId(2);
+    let pool = "198.51.100.0/28".parse().unwrap();
     vec![
         Refusal::OtherSite { site },
         Refusal::UnknownService { service },
@@ -56,6 +57,14 @@ fn refusals() -> Vec<Refusal> {
             reason: "too few".to_owned(),
         },
         Refusal::NotSecured { service, reason: "no such group".to_owned() },
+        Refusal::UnknownAddress { address: [198, 51, 100, 1].into() },
+        Refusal::AddressHeld { address: [198, 51, 100, 1].into(), machine },
+        Refusal::CardTaken { address: [198, 51, 100, 1].into(), machine },
+        Refusal::NoWayOut { machine },
+        Refusal::NoAddress { wanted: 1 },
+        Refusal::PoolOverlaps { pool, other: pool },
+        Refusal::UnknownPool { pool },
+        Refusal::PoolInUse { pool, addresses: 2 },
         Refusal::Full { what: "keys".to_owned(), limit: 1_000 },
         Refusal::UnknownPeer { site },
         Refusal::OwnSite { site },
@@ -107,6 +116,14 @@ fn each_refusal_has_a_code_and_a_status() {
         409 service_over
         400 not_scaled
         400 not_secured
+        404 unknown_address
+        409 address_held
+        409 address_held
+        409 no_way_out
+        507 no_address
+        409 pool_overlaps
+        404 unknown_address
+        409 pool_in_use
         507 full
         404 unknown_peer
         400 own_site

@@ -10,6 +10,7 @@ pub mod context;
 pub mod error;
 pub mod output;
 
+mod address;
 mod agreement;
 mod console;
 mod fence;
@@ -79,6 +80,7 @@ async fn run(noun: Noun, output: &mut Output<'_>) -> Result<(), Error> {
         Noun::Peer(verb) => peer::run(verb, &connect()?, output).await,
         Noun::Service(verb) => service::run(verb, &connect()?, output).await,
         Noun::Machine(verb) => machine::run(verb, &connect()?, output).await,
+        Noun::Address(verb) => address::run(verb, &connect()?, output).await,
         Noun::Image(verb) => image::run(verb, &connect()?, output).await,
         Noun::Key(verb) => key::run(verb, &connect()?, output).await,
         Noun::Host(verb) => host::run(verb, &connect()?, output).await,

@@ -6,8 +6,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use fabric::HostName;
 use fabric::networks::{
-    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Tap, Tunnel, Vni,
-    Wanted, bridge, check,
+    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Public, Tap, Tunnel,
+    Vni, Wanted, bridge, check,
 };
 use hypervisor::backend::Plug;
 use ipnet::IpNet;
@@ -108,7 +108,21 @@ pub(super) fn of(site: &Site, (host, node): (HostId, NodeId), network: &config::
             Err(fault) => refused.push(fault),
         }
     }
+    wanted.public = published(site, &wanted.lans);
     Plan { wanted, refused }
+}
+
+/// The public addresses of the cards on those networks that leave the site here.
+fn published(site: &Site, lans: &[Lan]) -> Vec<Public> {
+    let Some(home) = site.profile().map(|profile| profile.site) else { return Vec::new() };
+    let published = site.published().filter_map(|(address, network, member)| {
+        let network = Identity { home, network };
+        let lan = lans.iter().find(|lan| lan.identity == network)?;
+        let is_on = lan.members.iter().any(|it| it.v4 == Some(member));
+        let public = Public { address: address.into(), network, member: member.into() };
+        (lan.exit == Some(Exit::Here) && is_on).then_some(public)
+    });
+    published.collect()
 }
 
 /// The site as one of its hosts sees it.

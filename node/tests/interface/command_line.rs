@@ -92,6 +92,7 @@ async fn a_service_is_submitted_followed_shown_and_ended() {
     run(&context, &["service", "scale", "shop", "web", "0"]).await.fails(3, "from 1 to 256");
     run(&context, &["service", "scale", "shop", "web", "1"]).await.succeeds();
     secured(&context).await;
+    addressed(&context).await;
     let services = run(&context, &["service", "ls"]).await.succeeds();
     assert!(services.contains("0/1"), "{services}");
 
@@ -220,4 +221,26 @@ async fn secured(context: &Path) {
     run(context, &backwards).await.fails(3, "write 20-80");
     let nobody = security(&["assign", "shop", "web", "nobody"]);
     run(context, &nobody).await.fails(3, "no security group 'nobody'");
+}
+
+/// Public addresses come from a pool and go back to it, and what cannot be done is refused.
+async fn addressed(context: &Path) {
+    let address = |words: &[&'static str]| [&["address"], words].concat();
+    run(context, &address(&["allocate"])).await.fails(3, "address pool add");
+    let add = address(&["pool", "add", "198.51.100.0/30"]);
+    run(context, &add).await.succeeds();
+    run(context, &add).await.succeeds();
+    let overlap = address(&["pool", "add", "198.51.100.0/29"]);
+    run(context, &overlap).await.fails(3, "addresses in common");
+    let allocated = run(context, &address(&["allocate"])).await.succeeds();
+    assert_eq!(allocated, "198.51.100.0\n");
+    let associate = address(&["associate", "198.51.100.0", "shop/web-1"]);
+    run(context, &associate).await.fails(3, "outbound: true");
+    let pools = run(context, &address(&["pool", "ls"])).await.succeeds();
+    assert!(pools.contains("1/4"), "{pools}");
+    let used = address(&["pool", "rm", "198.51.100.0/30"]);
+    run(context, &used).await.fails(3, "are tenants'");
+    run(context, &address(&["release", "198.51.100.0"])).await.succeeds();
+    run(context, &address(&["release", "198.51.100.0"])).await.fails(4, "no public address");
+    run(context, &used).await.succeeds();
 }

@@ -320,6 +320,13 @@ impl Manifest {
 }
 
 impl Component {
+    /// How many public addresses its machines take.
+    #[must_use]
+    pub fn public_cards(&self) -> usize {
+        let each = self.networks.values().filter(|attachment| attachment.public).count();
+        each * usize::try_from(self.replicas).unwrap_or(usize::MAX)
+    }
+
     fn check(&self) -> Result<(), Problem> {
         within("vcpus", self.size.vcpus, &VCPUS)?;
         within("memory", self.size.memory, &MEMORY)?;

@@ -10,6 +10,7 @@
 pub mod gateway;
 pub mod lan;
 mod prefix;
+pub mod public;
 mod speed;
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ pub(crate) fn special(net: IpNet) -> Option<&'static str> {
     }
 }
 
-fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+pub(super) fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 

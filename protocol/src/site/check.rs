@@ -4,6 +4,7 @@
 //! machine that runs twice) is judged where all of them can be seen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::Site;
 use super::state::{Attached, Holder, Lodging, Node, Place, Stage};
@@ -47,6 +48,8 @@ pub enum Violation {
     SharedVni(Vni),
     /// A member of a network that does not reach here.
     StrayMember(SiteId, NetworkId),
+    /// A public address of no pool, or of a card that is not there.
+    StrayPublic(Ipv4Addr),
     /// A network that nothing needs any more.
     DesertedNetwork(NetworkId),
     /// No node is meant to have a vote, so nothing could ever be decided again.
@@ -69,6 +72,7 @@ impl Site {
         self.judge_machines(&mut found);
         self.judge_agreements(&mut found);
         self.judge_networks(&mut found);
+        self.judge_publics(&mut found);
         found
     }
 
@@ -107,6 +111,21 @@ impl Site {
             let service = network.service.and_then(|service| self.services.get(&service));
             if service.is_none_or(|it| matches!(it.stage, Stage::Ended | Stage::Refused)) {
                 found.push(Violation::DesertedNetwork(*id));
+            }
+        }
+    }
+
+    fn judge_publics(&self, found: &mut Vec<Violation>) {
+        let mut cards = BTreeSet::new();
+        for (address, row) in self.publics.iter() {
+            let pooled = self.pools.iter().any(|(pool, ())| pool.contains(*address));
+            let fits = row.holder.is_none_or(|Holder { machine, card }| {
+                let there = self.machines.get(&machine).filter(|it| it.tenant == row.tenant);
+                let at = there.and_then(|it| it.addresses.get(usize::from(card)));
+                at.is_some() && cards.insert((machine, card))
+            });
+            if !pooled || !fits {
+                found.push(Violation::StrayPublic(*address));
             }
         }
     }

@@ -31,6 +31,8 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+use std::net::Ipv4Addr;
+
 use crate::agreement::Message;
 use crate::identity::{PublicKey, Verified};
 use crate::ids::{
@@ -39,6 +41,7 @@ use crate::ids::{
 };
 use crate::networks::Offset;
 use crate::networks::lan::Member;
+use crate::networks::public::Pool;
 use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
 
@@ -47,7 +50,7 @@ pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
 
 use state::{
     Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Lan, Machine, Network,
-    Node, Owed, Peer, Profile, Registered, Remains, Service, Tenant, Timer,
+    Node, Owed, Peer, Profile, Public, Registered, Remains, Service, Tenant, Timer,
 };
 
 use occupancy::Occupancy;
@@ -68,6 +71,12 @@ pub const NETWORKS_MAX: usize = 5_000;
 /// The most networks of one peer that reach here: as many as a tenth of the guests that a site may
 /// have could be on.
 pub const LANS_MAX: usize = 1_000;
+
+/// The most pools of public addresses: a site has a few prefixes.
+pub const POOLS_MAX: usize = 64;
+
+/// The most public addresses of tenants: each is an entry in the gateway's packet filter.
+pub const PUBLICS_MAX: usize = 4_096;
 
 /// The most images in a catalogue.
 pub const IMAGES_MAX: usize = 1_000;
@@ -135,6 +144,10 @@ pub struct Site {
     /// Who is on each of them.
     members: Table<(SiteId, NetworkId, Offset), Member>,
     /// Counted from the tables; no table itself.
+    /// The public addresses that may be given to tenants.
+    pools: Table<Pool, ()>,
+    /// Those that are a tenant's.
+    publics: Table<Ipv4Addr, Public>,
     occupancy: Occupancy,
 }
 
@@ -168,7 +181,9 @@ macro_rules! with_tables {
             networks,
             addresses,
             lans,
-            members
+            members,
+            pools,
+            publics
         )
     };
 }
@@ -202,6 +217,8 @@ impl Default for Site {
             addresses: Table::new(24),
             lans: Table::new(25),
             members: Table::new(26),
+            pools: Table::new(27),
+            publics: Table::new(28),
             occupancy: Occupancy::default(),
         }
     }

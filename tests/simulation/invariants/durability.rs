@@ -24,6 +24,7 @@ impl World {
                     Outcome::Done
                     | Outcome::Image(_)
                     | Outcome::Key(_)
+                    | Outcome::Address(_)
                     | Outcome::Serial(_)
                     | Outcome::Node(_)
                     | Outcome::Taken(_)

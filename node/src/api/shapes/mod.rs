@@ -6,6 +6,7 @@
 //!
 //! Moments are RFC 3339 in UTC; sizes are whole MiB; money is a decimal text, never a float.
 
+pub mod address;
 pub mod agreement;
 pub mod host;
 pub mod image;

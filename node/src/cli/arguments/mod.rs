@@ -1,5 +1,6 @@
 //! The command line: a noun, then a verb.
 
+mod address;
 mod image;
 mod machine;
 mod peer;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 
+pub use address::{Address, Pools};
 pub use image::{Image, Layout, Register};
 pub use machine::{Define, Machine, Security, Service, Which};
 pub use peer::{AddPeer, Agreement, Peer};
@@ -68,6 +70,9 @@ pub enum Noun {
     /// Machines, wherever they run.
     #[command(subcommand)]
     Machine(Machine),
+    /// Public addresses, by which machines are reached from outside.
+    #[command(subcommand)]
+    Address(Address),
     /// What machines start from.
     #[command(subcommand)]
     Image(Image),

@@ -20,6 +20,7 @@ use super::error::{Error, Exit};
 use super::find::find;
 use super::output::{Format, Output, age, facts};
 use super::{host, key, machine, peer, security, service, site};
+use crate::api::shapes::address as addresses;
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::{Machine, Place};
@@ -483,4 +484,33 @@ fn security_groups_are_listed_with_a_line_for_each_rule() {
         -         -           egress     any to ::/0
     "#]]
     .assert_eq(&security::listed(&groups));
+}
+
+#[test]
+fn public_addresses_are_listed_with_what_they_reach() {
+    let reached = addresses::Reached {
+        id: "ab".repeat(16),
+        name: "shop/web-1".to_owned(),
+        network: "front".to_owned(),
+        address: "10.20.1.4".to_owned(),
+    };
+    let address = |text: &str, machine, goes_with_machine| addresses::Address {
+        address: text.to_owned(),
+        machine,
+        goes_with_machine,
+    };
+    let all = [address("198.51.100.1", Some(reached), true), address("198.51.100.2", None, false)];
+    expect![[r#"
+        ADDRESS       MACHINE     NETWORK  INSIDE     GOES
+        198.51.100.1  shop/web-1  front    10.20.1.4  with its machine
+        198.51.100.2  -           -        -          -
+    "#]]
+    .assert_eq(&super::address::listed(&all));
+    let prefix = "198.51.100.0/28".to_owned();
+    let pool = addresses::Pool { prefix, allocated: 2, size: 16 };
+    expect![[r#"
+        POOL             ALLOCATED
+        198.51.100.0/28  2/16
+    "#]]
+    .assert_eq(&super::address::pools_listed(&[pool]));
 }

@@ -101,6 +101,11 @@ fn attachments(
                 misfits.push(Misfit::at(at, Problem::OverlapOnMachine { one, other }));
             }
         }
+        if attachment.public && !network.outbound {
+            let [components, name, key] = at;
+            let problem = Problem::PublicWithoutOutbound { network: attached.clone() };
+            misfits.push(Misfit::at([components, name, key, attached.as_str()], problem));
+        }
         if let Some(address) = attachment.address
             && let Some(problem) = fixed(network, attached, component, address)
         {

@@ -46,6 +46,8 @@ pub struct Network {
 pub struct Attachment {
     /// The address of its only machine; allotted, if it is not said.
     pub address: Option<Ipv4Addr>,
+    /// Whether each of its machines gets a public address by which it is reached there.
+    pub public: bool,
 }
 
 /// The networks of a service that names none.
@@ -92,9 +94,13 @@ pub(super) fn write_attachments(
     }
     writeln!(f, "    networks:")?;
     for (name, attachment) in networks {
-        match attachment.address {
-            Some(address) => writeln!(f, "      \"{name}\": {{ address: {address} }}")?,
-            None => writeln!(f, "      \"{name}\": {{}}")?,
+        let address = attachment.address.map(|address| format!("address: {address}"));
+        let public = attachment.public.then(|| "public: true".to_owned());
+        let said: Vec<String> = address.into_iter().chain(public).collect();
+        if said.is_empty() {
+            writeln!(f, "      \"{name}\": {{}}")?;
+        } else {
+            writeln!(f, "      \"{name}\": {{ {} }}", said.join(", "))?;
         }
     }
     Ok(())

@@ -50,6 +50,14 @@ pub enum Problem {
         /// The one before it.
         other: NetworkName,
     },
+    /// A public address on a network that does not reach the public one.
+    #[error(
+        "network '{network}' does not reach the public network, so nobody has a public address there"
+    )]
+    PublicWithoutOutbound {
+        /// The network.
+        network: NetworkName,
+    },
     /// One address for several machines.
     #[error("{address} cannot be the address of {replicas} machines")]
     AddressOfMany {
@@ -115,6 +123,9 @@ impl Problem {
                 "give one of them another prefix, or leave it out of the group".to_owned()
             }
             Self::OverlapOnMachine { .. } => "give one of them another prefix".to_owned(),
+            Self::PublicWithoutOutbound { network } => {
+                format!("add outbound: true to network {network}")
+            }
             Self::AddressOfMany { .. } => "leave the address out, or set replicas to 1".to_owned(),
             Self::AddressWithoutPrefix { network, .. } => {
                 format!("add a prefix to network {network}")

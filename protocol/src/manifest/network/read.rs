@@ -94,12 +94,16 @@ impl Reader {
     }
 
     fn attachment(&mut self, node: &Node, place: Place, path: &str) -> Option<Attachment> {
-        let fields = self.fields(node, place, path, &["address"])?;
+        let fields = self.fields(node, place, path, &["address", "public"])?;
         let address = match fields.values.get("address") {
             Some(node) => Some(self.address(node, &format!("{path}.address"))?),
             None => None,
         };
-        Some(Attachment { address })
+        let public = match fields.values.get("public") {
+            Some(node) => self.truth(node, &format!("{path}.public"))?,
+            None => false,
+        };
+        Some(Attachment { address, public })
     }
 
     fn address(&mut self, node: &Node, path: &str) -> Option<Ipv4Addr> {

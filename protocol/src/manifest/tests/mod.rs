@@ -95,6 +95,7 @@ components:
                     networks: {
                         "lan": Attachment {
                             address: None,
+                            public: false,
                         },
                     },
                     security: {
@@ -125,6 +126,7 @@ components:
                     networks: {
                         "lan": Attachment {
                             address: None,
+                            public: false,
                         },
                     },
                     security: {

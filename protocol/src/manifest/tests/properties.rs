@@ -118,7 +118,8 @@ fn attach(
         let prefix = network.prefix.filter(|_| *fixed && component.replicas == 1);
         let address = prefix.map(|prefix| prefix.at(4 + number));
         if *on || index == 0 {
-            component.networks.insert(name.clone(), Attachment { address });
+            let public = *fixed && network.outbound;
+            component.networks.insert(name.clone(), Attachment { address, public });
         }
     }
 }

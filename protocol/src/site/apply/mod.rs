@@ -12,6 +12,7 @@ mod networks;
 mod operator;
 mod peering;
 mod peers;
+mod public;
 mod repair;
 mod retention;
 mod scaling;

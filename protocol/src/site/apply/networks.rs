@@ -168,6 +168,7 @@ impl Site {
             self.addresses.remove(&(network, offset));
             self.dissolve(network);
         }
+        self.unpublish(machine);
     }
 
     /// Forgets the networks of a service that is over, on which nothing is left.

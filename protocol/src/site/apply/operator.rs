@@ -37,6 +37,8 @@ impl Site {
                 self.terminate_agreement(*agreement, turn)
             }
             OperatorAsk::RenewAgreement { agreement } => self.renew_agreement(*agreement, turn),
+            OperatorAsk::AddPool { pool } => self.add_pool(*pool),
+            OperatorAsk::RemovePool { pool } => self.remove_pool(*pool),
             OperatorAsk::SetReserve { reserve } => Ok(self.set_reserve(*reserve)),
         }
     }

@@ -110,6 +110,8 @@ impl Site {
         let image = self.image_for(component, wanted)?;
         let cards = &Self::wishes(wanted, &self.networks_of(id));
         self.room_on_networks(cards, numbers.len())?;
+        let each = wanted.networks.values().filter(|attachment| attachment.public).count();
+        self.room_for_public(each * numbers.len())?;
         let member = Member { service: manifest.service().as_str(), wanted, image, cards };
         let mut added = Vec::new();
         for replica in numbers.iter().copied() {

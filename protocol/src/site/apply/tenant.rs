@@ -53,6 +53,14 @@ impl Site {
             TenantAsk::Regroup { service, component, groups } => {
                 self.regroup(tenant, *service, component, groups)
             }
+            TenantAsk::AllocateAddress => self.allocate_address(tenant),
+            TenantAsk::AssociateAddress { address, machine, network } => {
+                self.associate_address(tenant, *address, *machine, network.as_ref())
+            }
+            TenantAsk::DisassociateAddress { address } => {
+                self.disassociate_address(tenant, *address)
+            }
+            TenantAsk::ReleaseAddress { address } => self.release_public(tenant, *address),
             TenantAsk::End { service } => self.end(tenant, *service, turn),
             TenantAsk::Define { name, image, size, sites, on_partition, class } => {
                 let taken = self.machines.iter().any(|(_, row)| {
@@ -96,6 +104,7 @@ impl Site {
         }
         self.room_for_machines(usize::try_from(manifest.machines()).unwrap_or(usize::MAX))?;
         self.room_for_networks(manifest.networks().len())?;
+        self.room_for_public(manifest.components().values().map(Component::public_cards).sum())?;
         let mut chosen = Vec::new();
         for (component, wanted) in manifest.components() {
             chosen.push((component, wanted, self.image_for(component, wanted)?));
@@ -160,7 +169,8 @@ impl Site {
         member: Member<'_>,
         turn: &mut Turn,
     ) -> MachineId {
-        let Member { service, wanted, image, cards } = member;
+        let Member { service, wanted: asked, image, cards } = member;
+        let wanted = asked;
         let label = format!("{service}/{}-{}", membership.component, membership.replica);
         let wanted = Wanted {
             image,
@@ -174,6 +184,7 @@ impl Site {
         if let Some(row) = self.machines.get_mut(&machine) {
             row.place = Place::Sought { call: None, refused: BTreeMap::new() };
         }
+        self.publish(tenant, machine, asked);
         machine
     }
 

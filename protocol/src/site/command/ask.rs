@@ -1,6 +1,7 @@
 //! What tenants and operators ask.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +11,11 @@ use crate::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, S
 use crate::images::Image;
 use crate::machine::Verb;
 use crate::manifest::{
-    ComponentName, ImageName, Manifest, OnPartition, SecurityGroupName, SiteReference,
+    ComponentName, ImageName, Manifest, NetworkName, OnPartition, SecurityGroupName, SiteReference,
 };
 use crate::membership::Standing;
 use crate::names::Label;
+use crate::networks::public::Pool;
 use crate::peering::{Reserve, Setting};
 use crate::security::Rules;
 use crate::sla::Class;
@@ -55,6 +57,28 @@ pub enum TenantAsk {
         component: ComponentName,
         /// All of its groups.
         groups: BTreeSet<SecurityGroupName>,
+    },
+    /// Have a public address of the site's pools.
+    AllocateAddress,
+    /// Have a machine reached by a public address.
+    AssociateAddress {
+        /// The address.
+        address: Ipv4Addr,
+        /// The machine.
+        machine: MachineId,
+        /// On which of its networks, by its name; the first that reaches the public network, if
+        /// none is named.
+        network: Option<NetworkName>,
+    },
+    /// Have a public address reach nothing any more.
+    DisassociateAddress {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// Give a public address back.
+    ReleaseAddress {
+        /// The address.
+        address: Ipv4Addr,
     },
     /// Take a service down.
     End {
@@ -182,6 +206,16 @@ pub enum OperatorAsk {
     RenewAgreement {
         /// The agreement.
         agreement: HoldId,
+    },
+    /// Let public addresses be given to tenants.
+    AddPool {
+        /// Which.
+        pool: Pool,
+    },
+    /// Have no addresses of a pool given out any more.
+    RemovePool {
+        /// Which.
+        pool: Pool,
     },
     /// Keep a share of the site's capacity for its own tenants.
     SetReserve {

@@ -1,5 +1,7 @@
 //! What a site answers: what came of it, or why it cannot be done and what to do next.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::{self};
@@ -7,6 +9,7 @@ use crate::ids::{HoldId, HostId, ImageId, KeyId, MachineId, NodeId, ServiceId, S
 use crate::machine::{Goal, Verb};
 use crate::manifest::{ComponentName, ImageName};
 use crate::names::Label;
+use crate::networks::public::Pool;
 use crate::units::Size;
 
 /// What the proposer of a command learns.
@@ -22,6 +25,8 @@ pub enum Outcome {
     Image(ImageId),
     /// The key was taken into use.
     Key(KeyId),
+    /// The public address is the tenant's.
+    Address(Ipv4Addr),
     /// The node takes part under this number.
     Node(NodeId),
     /// The peer's messages are taken up, up to this number.
@@ -222,13 +227,77 @@ pub enum Refusal {
         /// What the manifest would break.
         reason: String,
     },
+    /// No such public address of this tenant.
+    #[error("there is no public address {address}; 'reservoir address ls' lists those there are")]
+    UnknownAddress {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// A machine is reached by the address.
+    #[error("machine {machine} has public address {address}: disassociate it first")]
+    AddressHeld {
+        /// The address.
+        address: Ipv4Addr,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// The card has a public address.
+    #[error(
+        "machine {machine} has public address {address} there already: disassociate that first"
+    )]
+    CardTaken {
+        /// The machine.
+        machine: MachineId,
+        /// The address that it has.
+        address: Ipv4Addr,
+    },
+    /// The machine is on no such network that reaches the public one.
+    #[error(
+        "machine {machine} is on no such network that reaches the public network: say 'outbound: \
+         true' of one in the manifest"
+    )]
+    NoWayOut {
+        /// The machine.
+        machine: MachineId,
+    },
+    /// The pools are exhausted.
+    #[error(
+        "this site has not {wanted} public addresses left to give: an operator adds some with \
+         'reservoir address pool add PREFIX', or release one"
+    )]
+    NoAddress {
+        /// How many are asked for.
+        wanted: usize,
+    },
+    /// Two pools with an address in common.
+    #[error("the pools {pool} and {other} have addresses in common: choose another prefix")]
+    PoolOverlaps {
+        /// The one that was to be added.
+        pool: Pool,
+        /// The one that is there.
+        other: Pool,
+    },
+    /// No such pool.
+    #[error("there is no pool {pool}; 'reservoir address pool ls' lists those there are")]
+    UnknownPool {
+        /// The pool.
+        pool: Pool,
+    },
+    /// Tenants have addresses of the pool.
+    #[error("{addresses} addresses of pool {pool} are tenants': they have to release them first")]
+    PoolInUse {
+        /// The pool.
+        pool: Pool,
+        /// How many.
+        addresses: usize,
+    },
     /// An address that is fixed, and that another machine has still.
     #[error(
         "{address} on network '{network}' is still another machine's: wait until that has ended"
     )]
     AddressTaken {
         /// The address.
-        address: std::net::Ipv4Addr,
+        address: Ipv4Addr,
         /// The network.
         network: crate::manifest::NetworkName,
     },

@@ -5,12 +5,13 @@ mod monitored;
 mod planned;
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use super::Site;
 use super::apply::allows;
 use super::state::{
-    Agreement, Contradiction, Guest, Hold, Host, Invitation, Key, Lan, Machine, Network, Node,
-    Peer, Place, Profile, Registered, Service, Tenant,
+    Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Lan, Machine, Network,
+    Node, Peer, Place, Profile, Public, Registered, Service, Tenant,
 };
 use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
 use crate::hull::Hull;
@@ -25,6 +26,7 @@ use crate::market::Advert;
 use crate::membership::serials::Serials;
 use crate::networks::Offset;
 use crate::networks::lan::Member;
+use crate::networks::public::Pool;
 use crate::sla::Class;
 use crate::time::Timestamp;
 use crate::units::Size;
@@ -225,6 +227,27 @@ impl Site {
     ) -> impl Iterator<Item = (Offset, &Member)> {
         let all = (home, network, Offset(0))..=(home, network, Offset(u32::MAX));
         self.members.range(all).map(|((_, _, offset), member)| (*offset, member))
+    }
+
+    /// The pools of public addresses.
+    pub fn pools(&self) -> impl Iterator<Item = Pool> {
+        self.pools.iter().map(|(pool, ())| *pool)
+    }
+
+    /// The public addresses of tenants.
+    pub fn publics(&self) -> impl Iterator<Item = (Ipv4Addr, &Public)> {
+        self.publics.iter().map(|(address, row)| (*address, row))
+    }
+
+    /// The public addresses by which cards are reached, each with the card's network and its own
+    /// address there.
+    pub fn published(&self) -> impl Iterator<Item = (Ipv4Addr, NetworkId, Ipv4Addr)> {
+        self.publics().filter_map(|(address, row)| {
+            let Holder { machine, card } = row.holder?;
+            let at = self.machines.get(&machine)?.addresses.get(usize::from(card))?;
+            let network = self.networks.get(&at.network)?;
+            Some((address, at.network, network.addresses(at.offset).0))
+        })
     }
 
     /// All machines that run here, at home here or not.

@@ -63,6 +63,17 @@ pub struct Attached {
     pub offset: Offset,
 }
 
+/// A public address that a tenant has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Public {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The card that is reached by it; none if it is kept for later.
+    pub holder: Option<Holder>,
+    /// Whether it goes with its machine, since a manifest asked for it and nobody by hand.
+    pub goes_with_machine: bool,
+}
+
 /// A network that reaches here, of this site's tenants or of a peer's.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Lan {

@@ -14,6 +14,7 @@ mod membership;
 mod monitoring;
 mod networks;
 mod peering;
+mod public;
 mod repair;
 mod retention;
 mod rows;

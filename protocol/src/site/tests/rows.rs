@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 26] = [
+const TABLES: [&str; 28] = [
     "profile",
     "hosts",
     "tenants",
@@ -90,6 +90,8 @@ const TABLES: [&str; 26] = [
     "addresses",
     "lans",
     "members",
+    "pools",
+    "publics",
 ];
 
 #[test]
@@ -106,6 +108,8 @@ fn every_table_has_the_bytes_it_always_had() {
     world.operator(ALPHA, OperatorAsk::Invite { digest: [8; 32], name, standing });
     let joined = world.apply(ALPHA, Command::Join { digest: [8; 32], contact: contact(NodeId(2)) });
     assert_eq!(joined, Outcome::Node(NodeId(2)));
+    world.operator(ALPHA, OperatorAsk::AddPool { pool: "198.51.100.0/28".parse().unwrap() });
+    world.ask(ALPHA, TenantAsk::AllocateAddress);
     world.operator(ALPHA, OperatorAsk::RemoveNode { node: NodeId(2) });
     world.apply(ALPHA, Command::Left { node: NodeId(2) });
     world.submit(ALPHA, manifest("shop", &[("web", 1, 2, &[])]), Mode::AllOrNothing);

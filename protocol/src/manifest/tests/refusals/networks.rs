@@ -266,6 +266,22 @@ fn a_fixed_address_that_the_machine_cannot_have() {
 }
 
 #[test]
+fn a_public_address_where_the_public_network_is_not_reached() {
+    let component = "    networks: { red: { public: true } }\n";
+    check(
+        &service("  red: {}\n", component),
+        &expect![[r#"
+        bad.yaml:10:22: network 'red' does not reach the public network, so nobody has a public address there
+           |
+        10 |     networks: { red: { public: true } }
+           |                      ^ components.web.networks.red
+           = hint: add outbound: true to network red
+    "#]],
+    );
+    good(&service("  red: { outbound: true }\n", component));
+}
+
+#[test]
 fn more_machines_than_addresses() {
     let component = "    replicas: 12\n    networks: [red]\n";
     check(
