@@ -34,6 +34,10 @@ fn the_example_is_the_default_with_a_peer_and_classes_beside_it() {
     default.host.disk = example.host.disk;
     default.api_external.clone_from(&example.api_external);
     default.bus.external.clone_from(&example.bus.external);
+    default.network.external = example.network.external;
+    default.network.underlay = example.network.underlay;
+    default.network.outside.clone_from(&example.network.outside);
+    default.network.resolvers.clone_from(&example.network.resolvers);
     assert_eq!(format!("{example:?}"), format!("{default:?}"));
 }
 
