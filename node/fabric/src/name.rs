@@ -1,50 +1,9 @@
-//! Names that reach the kernel and the DHCP server's files: they cannot be wrong once made.
+//! Names that reach the DHCP server's files: they cannot be wrong once made.
 
 use std::fmt;
-use std::str::FromStr;
-
-/// The kernel's limit for an interface's name (IFNAMSIZ without the closing zero).
-const BRIDGE_NAME_MAX: usize = 15;
 
 /// The limit of one label in DNS (RFC 1035, section 2.3.4).
 const HOST_NAME_MAX: usize = 63;
-
-/// The name of a bridge: 1 to 15 lower-case letters, digits and hyphens.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct BridgeName(String);
-
-impl BridgeName {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BridgeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The text is not the name of a bridge.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("'{0}' is not a bridge's name: write 1 to 15 lower-case letters, digits and hyphens")]
-pub struct MalformedBridgeName(String);
-
-impl FromStr for BridgeName {
-    type Err = MalformedBridgeName;
-
-    fn from_str(text: &str) -> Result<Self, MalformedBridgeName> {
-        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let fits = (1..=BRIDGE_NAME_MAX).contains(&text.len()) && !text.starts_with('-');
-        if fits && text.chars().all(known) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(MalformedBridgeName(text.to_owned()))
-        }
-    }
-}
 
 /// A guest's name in DNS: one label.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -7,7 +7,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use fabric::HostName;
 use fabric::networks::{
     At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Public, Tap, Tunnel,
-    Vni, Wanted, bridge, check,
+    Wanted, bridge, check,
 };
 use hypervisor::backend::Plug;
 use ipnet::IpNet;
@@ -195,7 +195,7 @@ impl<'a> View<'a> {
             v4: Some(terms.prefix.net()),
             v6: Some(terms.prefix6.net()),
             mtu: networks::MTU,
-            vni: vni(row.own.vni),
+            vni: row.own.vni,
             domain: domain.into_iter().flatten().map(HostName::nearest).collect(),
             members,
             groups: security::groups(&row.groups),
@@ -212,7 +212,7 @@ impl<'a> View<'a> {
             Some(_) if Some(home) == self.me => self.has_outside.then_some(Exit::Here),
             Some(_) => {
                 let end = row.ends.get(&home).copied().flatten()?;
-                Some(Exit::Site { gateway: end.gateway?.key.address(), vni: vni(end.vni) })
+                Some(Exit::Site { gateway: end.gateway?.key.address(), vni: end.vni })
             }
         }
     }
@@ -251,7 +251,7 @@ impl<'a> View<'a> {
             return match self.gateway {
                 Some(_) => {
                     let end = row.ends.get(&site).copied().flatten()?;
-                    Some(At::Site { gateway: end.gateway?.key.address(), vni: vni(end.vni) })
+                    Some(At::Site { gateway: end.gateway?.key.address(), vni: end.vni })
                 }
                 None => Some(At::Host { underlay: self.gateway_at? }),
             };
@@ -269,8 +269,4 @@ impl<'a> View<'a> {
 fn bytes_per_second(speed: Speed) -> BytesPerSecond {
     let bytes = u32::try_from(speed.bytes_per_second()).unwrap_or(u32::MAX);
     NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN)
-}
-
-fn vni(number: lan::Vni) -> Vni {
-    Vni::new(number.into()).expect("both have 24 bits and are not zero")
 }

@@ -48,10 +48,22 @@ impl Vni {
     /// The last one.
     pub const MAX: Self = Self((1 << 24) - 1);
 
+    /// The number, if it has at most 24 bits and is not zero.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number < Self::MIN.0 || number > Self::MAX.0 { None } else { Some(Self(number)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
     /// The one after this; none after the last.
     #[must_use]
-    pub fn next(self) -> Option<Self> {
-        Self::try_from(self.0 + 1).ok()
+    pub const fn next(self) -> Option<Self> {
+        Self::new(self.0 + 1)
     }
 }
 
@@ -59,11 +71,7 @@ impl TryFrom<u32> for Vni {
     type Error = BadVni;
 
     fn try_from(number: u32) -> Result<Self, BadVni> {
-        if (Self::MIN.0..=Self::MAX.0).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(BadVni(number))
-        }
+        Self::new(number).ok_or(BadVni(number))
     }
 }
 

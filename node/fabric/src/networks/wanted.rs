@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use protocol::hull::Mac;
+pub use protocol::networks::lan::Vni;
 
 use super::names::{Identity, InterfaceName, Tap};
-use crate::name::{BridgeName, HostName};
+use crate::name::HostName;
 
 /// All networks of one host. With hosts or sites besides this one, UDP ports 8472 and 4789 of
 /// this host are for these networks alone.
@@ -95,27 +96,9 @@ pub struct Outside {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tunnel {
     /// The network interface.
-    pub device: BridgeName,
+    pub device: InterfaceName,
     /// This host's own address inside the tunnel.
     pub address: Ipv6Addr,
-}
-
-/// A number of 24 bits that tells networks apart on one wire. The receiving site chooses it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Vni(u32);
-
-impl Vni {
-    /// The number, if it has at most 24 bits and is not zero.
-    #[must_use]
-    pub const fn new(number: u32) -> Option<Self> {
-        if number == 0 || number >> 24 != 0 { None } else { Some(Self(number)) }
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
 }
 
 /// One network.

@@ -42,8 +42,8 @@ use super::plan::{Plan, Segment};
 use super::state::State;
 use super::wanted::{At, Lan, Member, Wanted};
 use crate::Change;
-use crate::linux::dnsmasq;
-use crate::linux::process::Process;
+use crate::server::dnsmasq;
+use crate::server::process::Process;
 
 /// Where the kernel says how bridges show frames to family inet: there if it can.
 const SHOWN: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";

@@ -12,9 +12,9 @@ use super::kernel::{Kernel, bridge_of, is_kind};
 use super::namespace::Namespace;
 use super::{Error, Inner};
 use crate::Change;
-use crate::linux::dnsmasq;
 use crate::networks::names::{Key, Kind, TAP};
 use crate::networks::plan::Plan;
+use crate::server::dnsmasq;
 
 pub(super) async fn unwanted(
     kernel: &Kernel,

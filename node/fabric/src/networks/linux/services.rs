@@ -10,12 +10,11 @@ use super::namespace::Namespace;
 use super::pair::{self, Pair};
 use super::{Error, door, settings};
 use crate::Change;
-use crate::linux::dnsmasq::{self, Files};
-use crate::linux::process::Process;
-use crate::name::BridgeName;
 use crate::networks::plan::door::OUTSIDE;
 use crate::networks::plan::services::{Asking, INTERFACE};
 use crate::networks::plan::{Segment, Services};
+use crate::server::dnsmasq::{self, Files};
+use crate::server::process::Process;
 
 /// Makes the services be there, but for their port's place on the bridge.
 pub(super) async fn converge(
@@ -58,10 +57,9 @@ pub(super) async fn serve(
     index: u32,
     server: &mut Option<Process>,
 ) -> Result<Change, Error> {
-    let bridge: BridgeName = bridge.parse().expect("a bridge's name is one that we made");
     let files = Files {
         directory,
-        bridge: &bridge,
+        bridge,
         settings: plan.configuration(directory, index),
         leases: plan.leases.clone(),
         names: plan.names.clone(),

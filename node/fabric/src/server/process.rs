@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::Child;
 use tokio::time::Instant;
 
-use crate::Error;
+use super::Error;
 
 /// How often a process that was told to end is looked at.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -125,12 +125,6 @@ fn runs(pid: Pid, program: &str, argument: &OsStr, place: Place) -> bool {
 
 /// A network namespace: the device and the number of the file that stands for it.
 pub(crate) type Place = (u64, u64);
-
-/// The network namespace of this process.
-pub(crate) fn here() -> Result<Place, Error> {
-    let path = "/proc/self/ns/net";
-    place_of(path).map_err(|source| Error::File { step: "look at", path: path.into(), source })
-}
 
 fn place_of(path: &str) -> io::Result<Place> {
     let file = fs::metadata(path)?;

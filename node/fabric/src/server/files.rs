@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::{Change, Error};
+use super::Error;
+use crate::Change;
 
 /// Makes the directory, open to a server without privileges.
 pub(super) fn prepare(directory: &Path) -> Result<(), Error> {

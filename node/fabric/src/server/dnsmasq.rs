@@ -1,4 +1,4 @@
-//! DHCP and DNS on the bridge, by dnsmasq: exactly one process, which knows exactly our table.
+//! DHCP and DNS on a bridge, by dnsmasq: exactly one process, which knows exactly our table.
 //!
 //! Everything that dnsmasq is told is in files, and the only argument that matters is where they
 //! are. So a server that outlived a killed node is recognized by that argument in the process
@@ -7,7 +7,6 @@
 //! reads it again on SIGHUP.
 
 use std::ffi::OsString;
-use std::fmt::{self, Write};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Stdio;
@@ -18,11 +17,9 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::bridge::Index;
-use super::files;
-use super::process::{self, Place, Process};
-use crate::name::BridgeName;
-use crate::{Change, Error, Lease, Wanted};
+use super::process::{Place, Process};
+use super::{Error, files};
+use crate::Change;
 
 const PROGRAM: &str = "dnsmasq";
 
@@ -41,30 +38,13 @@ const SAID_MAX: usize = 300;
 pub(crate) struct Files<'a> {
     pub(crate) directory: &'a Path,
     /// The bridge that is served, for what people read.
-    pub(crate) bridge: &'a BridgeName,
+    pub(crate) bridge: &'a str,
     /// What the server is told once.
     pub(crate) settings: String,
     /// The table as `dhcp-hostsfile` has it.
     pub(crate) leases: String,
     /// The table as `addn-hosts` has it.
     pub(crate) names: String,
-}
-
-/// Makes one server on the host's own bridge serve the wanted table.
-pub(super) async fn converge(
-    directory: &Path,
-    wanted: &Wanted,
-    index: Index,
-    server: &mut Option<Process>,
-) -> Result<Change, Error> {
-    let files = Files {
-        directory,
-        bridge: &wanted.bridge,
-        settings: configuration(directory, wanted, index),
-        leases: leases(wanted),
-        names: names(wanted),
-    };
-    serve(&files, process::here()?, server, |command| command.spawn().map_err(Error::Start)).await
 }
 
 /// Makes one server in a network namespace serve a table, and takes over one that is there
@@ -105,13 +85,6 @@ pub(crate) async fn serve(
     info!(bridge = %told.bridge, pid = process.pid(), "dnsmasq serves");
     *server = Some(process);
     Ok(Change::Made)
-}
-
-/// Ends the server that is known, and any that is not.
-pub(super) async fn close(directory: &Path, server: &mut Option<Process>) -> Result<(), Error> {
-    end_in(directory, process::here()?).await?;
-    *server = None;
-    Ok(())
 }
 
 /// Ends every server in a network namespace whose files are in this directory.
@@ -162,10 +135,10 @@ async fn start(
         process.end(PATIENCE).await?;
     }
     let said = last_words(&words, told.bridge);
-    Err(Error::NotServing { bridge: told.bridge.clone(), said })
+    Err(Error::NotServing { bridge: told.bridge.to_owned(), said })
 }
 
-fn last_words(path: &Path, bridge: &BridgeName) -> String {
+fn last_words(path: &Path, bridge: &str) -> String {
     match fs::read(path) {
         Ok(words) if words.is_empty() => "it said nothing".to_owned(),
         Ok(words) => String::from_utf8_lossy(&words).trim().chars().take(SAID_MAX).collect(),
@@ -181,60 +154,4 @@ fn argument(directory: &Path) -> OsString {
     let mut argument = OsString::from("--conf-file=");
     argument.push(directory.join("dnsmasq.conf"));
     argument
-}
-
-/// What the server is told once.
-///
-/// It is bound to the interface by its index, so a bridge that was made anew needs another
-/// server: the index is in the text for that.
-fn configuration(directory: &Path, wanted: &Wanted, index: Index) -> String {
-    let Wanted { bridge, subnet, .. } = wanted;
-    let (base, mask, gateway) = (subnet.base(), subnet.mask(), subnet.gateway());
-    let directory = directory.display();
-    format!(
-        "# Interface {index}.
-# Nothing but the bridge is served, and nothing of the host's own is told.
-interface={bridge}
-except-interface=lo
-bind-interfaces
-no-hosts
-no-resolv
-pid-file={directory}/dnsmasq.pid
-user=nobody
-group=nogroup
-log-async
-# A card that is not in the table gets no answer.
-dhcp-range={base},static,{mask},1h
-dhcp-ignore=tag:!known
-dhcp-hostsfile={directory}/hosts.dhcp
-dhcp-option=option:router,{gateway}
-dhcp-option=option:dns-server,{gateway}
-# All addresses are in the table: there is nothing to write down, and nobody else to ask.
-leasefile-ro
-dhcp-authoritative
-quiet-dhcp
-addn-hosts={directory}/hosts.dns
-local-ttl=10
-"
-    )
-}
-
-/// The table as `dhcp-hostsfile` has it, sorted so that order makes no difference.
-fn leases(wanted: &Wanted) -> String {
-    sorted(wanted, |lease, text| writeln!(text, "{},{},{}", lease.mac, lease.address, lease.name))
-}
-
-/// The table as `addn-hosts` has it.
-fn names(wanted: &Wanted) -> String {
-    sorted(wanted, |lease, text| writeln!(text, "{} {}", lease.address, lease.name))
-}
-
-fn sorted(wanted: &Wanted, line: impl Fn(&Lease, &mut String) -> fmt::Result) -> String {
-    let mut leases: Vec<&Lease> = wanted.leases.iter().collect();
-    leases.sort_unstable_by_key(|lease| lease.address);
-    let mut text = String::new();
-    for lease in leases {
-        line(lease, &mut text).expect("a string takes what is written to it");
-    }
-    text
 }
