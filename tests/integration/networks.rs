@@ -1,5 +1,6 @@
 //! Networks that span sites: real guests at three sites, on two networks that have the same
-//! addresses, reach each other and nobody else, and what crosses between the sites is encrypted.
+//! addresses, reach each other and nobody else, what crosses between the sites is encrypted, and a
+//! killed gateway is replaced.
 
 use std::time::Instant;
 
@@ -7,12 +8,17 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testnet::Plan;
 
+use crate::console::Pulse;
 use crate::guest::Guest;
+use crate::nodes::until_voters;
 use crate::sites::{Machine, Sites};
 use crate::world::{World, manifest, note, until};
 
 /// Whose tenants have the networks.
 const HOME: &str = "alpha";
+
+/// Its hosts, each with a node.
+const HOSTS: [&str; 3] = ["alpha", "alpha-2", "alpha-3"];
 
 /// The sites, one machine of each service at each.
 const SITES: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -20,7 +26,7 @@ const SITES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// The services, each with a network of its own that takes the same prefix.
 const SERVICES: [&str; 2] = ["red", "blue"];
 
-/// What a site sends to the others and is sent: counted by whether it is WireGuard's, the bus's, or
+/// What a site of one host sends to the others and is sent: counted by whether it is WireGuard's, the bus's, or
 /// how neighbours are found; and the rest, which there must be none of.
 const CAPTURE: &str = "
 table netdev capture {
@@ -56,22 +62,29 @@ struct Member {
     address: String,
     boot: String,
     guest: Guest,
+    site: &'static str,
+    host: String,
 }
 
-fn member(sites: &Sites, service: &str, site: &str) -> Result<Member> {
+fn member(sites: &Sites, service: &str, site: &'static str) -> Result<Member> {
     let name = format!("{service}/{site}-1");
     let shown: Value = sites.read(HOME, &["machine", "show", &name])?;
     let address = shown["address"].as_str().context("a machine without an address")?.to_owned();
     let machine: Machine = serde_json::from_value(shown).context("read a machine")?;
     ensure!(machine.site()? == site, "{name} is at {}", machine.site()?);
-    let guest = Guest::at(sites.keeps(site, sites.uuid(HOME, &machine)?));
+    let uuid = sites.uuid(HOME, &machine)?;
+    let host = machine.place.as_ref().and_then(|place| place.host.clone());
+    let host = host.unwrap_or_else(|| site.to_owned());
+    let guest = Guest::at(sites.keeps(&host, uuid));
     // Before it beats it does not listen.
-    sites.beats(HOME, &machine, 1)?;
+    until(&format!("{name} to beat"), || {
+        Ok(Pulse::read(&sites.keeps(&host, uuid))?.last.is_some())
+    })?;
     let (boot, done) = guest.does("cat /proc/sys/kernel/random/boot_id")?;
     ensure!(done, "{name} does not say which boot it is");
     let boot = boot.lines().map(str::trim).find(|line| line.len() == 36 && !line.contains(' '));
     let boot = boot.context("no boot id")?.to_owned();
-    Ok(Member { name, address, boot, guest })
+    Ok(Member { name, address, boot, guest, site, host })
 }
 
 /// Every member reaches every other of its own network, by address and by name, and gets its page.
@@ -97,7 +110,7 @@ fn all_reach(members: &[Member]) -> Result<()> {
 /// What has passed between a site and the others, by the counter's name.
 fn passed(world: &World, counter: &str) -> Result<u64> {
     let text =
-        world.run(SITES[0], &["nft", "-j", "list", "counter", "netdev", "capture", counter])?;
+        world.run(SITES[1], &["nft", "-j", "list", "counter", "netdev", "capture", counter])?;
     let listed: Value = serde_json::from_str(&text).context("read a counter")?;
     let entries = listed["nftables"].as_array().context("no list")?;
     let found = entries.iter().find_map(|entry| entry["counter"]["packets"].as_u64());
@@ -107,9 +120,15 @@ fn passed(world: &World, counter: &str) -> Result<u64> {
 #[test]
 fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<()> {
     let begun = Instant::now();
-    let world = World::start("networks", &Plan::three(None))?;
+    let mut world = World::start("networks", &Plan::three(None).with_nodes(HOME, HOSTS.len())?)?;
+    until_voters(&world.sites, HOME, HOSTS.len())?;
+    until("a gateway that is not the only host", || {
+        let hosts: Vec<Value> = world.sites.read(HOME, &["host", "ls"])?;
+        let well = hosts.iter().filter(|host| host["trouble"] == "").count();
+        Ok(well == HOSTS.len() && !gateway(&world.sites, HOME)?.is_empty())
+    })?;
     let capture = world.file("capture.nft", CAPTURE)?;
-    world.run(SITES[0], &["nft", "-f", &capture])?;
+    world.run(SITES[1], &["nft", "-f", &capture])?;
     let parts: Vec<(&str, u32, Option<&str>)> =
         SITES.iter().map(|site| (*site, 1, Some(*site))).collect();
     for service in SERVICES {
@@ -134,5 +153,42 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     ensure!(passed(&world, "wireguard")? > 0, "nothing came by the tunnel");
     let rest = passed(&world, "rest")?;
     ensure!(rest == 0, "{rest} packets between the sites were neither encrypted nor the bus's");
+    another_gateway_takes_over(&mut world, &networks[0])?;
+    note(begun, "another gateway has taken over");
     world.close()
+}
+
+/// The node of the home through which its networks reach other sites, as another node has it.
+fn gateway(sites: &Sites, at: &str) -> Result<String> {
+    let nodes: Vec<Value> = sites.read(at, &["site", "node", "ls"])?;
+    let named = nodes.iter().find(|node| node["gateway"] == true);
+    let name = named.and_then(|node| node["name"].as_str());
+    Ok(name.unwrap_or_default().to_owned())
+}
+
+/// The home's gateway is killed while a guest at another site talks to one at home, on another host:
+/// another node takes its place, and next to nothing of the talk is lost.
+fn another_gateway_takes_over(world: &mut World, members: &[Member]) -> Result<()> {
+    let lost = gateway(&world.sites, HOSTS[0])?;
+    let here = HOSTS.into_iter().find(|host| **host == lost).context("no such host")?;
+    let other = HOSTS.into_iter().find(|host| *host != here).context("no other host")?;
+    let away = members.iter().find(|it| it.site != HOME).context("nobody is away")?;
+    let home = members.iter().find(|it| it.site == HOME).context("nobody is at home")?;
+    ensure!(home.host != here, "the machine at home is on the gateway's own host");
+    world.kill_node(here)?;
+    let talk = format!("ping -i 0.2 -c 75 -W 1 {} | grep received", home.address);
+    let (said, done) = away.guest.does(&talk)?;
+    ensure!(done, "nothing came back at all: {said}");
+    let received = said.lines().find_map(|line| line.split_once(" packets received"));
+    let received = received.and_then(|(before, _)| before.rsplit(' ').next());
+    let received: u32 = received.context("no count")?.parse().context("read a count")?;
+    // Five seconds are 25 of them.
+    ensure!(received >= 50, "{received} of 75 came back");
+    until("another gateway", || {
+        let now = gateway(&world.sites, other)?;
+        Ok(!now.is_empty() && now != lost)
+    })?;
+    until("both to talk by the new gateway", || {
+        away.guest.can(&format!("ping -c 3 -W 1 {} >/dev/null", home.address))
+    })
 }

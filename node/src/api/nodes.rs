@@ -199,6 +199,7 @@ fn view(
         role,
         lag: member.flatten().and_then(|member| member.lag),
         reachable: met.contains(&row.key),
+        gateway: row.is_gateway,
         addresses: row.addresses.clone(),
         api: row.api.clone(),
         certificate: row.certificate.map(|certificate| shapes::Certificate {

@@ -133,7 +133,11 @@ pub(super) fn listed(nodes: &[shapes::Node], now: Moment) -> String {
                     Standing::Leaving => "leaving",
                 }
                 .to_owned(),
-                node.role.to_string(),
+                if node.gateway {
+                    format!("{}, gateway", node.role)
+                } else {
+                    node.role.to_string()
+                },
                 node.lag.map_or_else(String::new, |lag| lag.to_string()),
                 if node.reachable { "yes" } else { "no" }.to_owned(),
                 age(now, node.since),

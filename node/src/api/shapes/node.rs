@@ -23,6 +23,9 @@ pub struct Node {
     pub lag: Option<u64>,
     /// Whether the node that answers is it, or is connected to it.
     pub reachable: bool,
+    /// Whether the site's networks reach other sites through it.
+    #[serde(default)]
+    pub gateway: bool,
     /// Where it is on the bus.
     pub addresses: Vec<String>,
     /// The URL of its REST interface, if others than itself reach it.

@@ -143,6 +143,7 @@ fn node(id: u64, role: nodes::Role, lag: u64) -> nodes::Node {
         role,
         lag: Some(lag),
         reachable: id == 1,
+        gateway: id == 1,
         addresses: vec![format!("/ip4/192.0.2.{id}/tcp/7401")],
         api: None,
         certificate: Some(nodes::Certificate {
@@ -222,9 +223,9 @@ fn a_site_is_shown_to_its_operator() {
         machines      1
         certificates  those below 1003 are revoked once every node has renewed; to be renewed: node 2; no node that can be reached has the root key: bring the file root.key back to the directory 'keys' of one of them for a minute
 
-        NODE  NAME     STANDING  ROLE    LAG  REACHED  AGE  CERTIFICATE            ADDRESSES
-        1     alpha-1  voter     leader  0    yes      1m   1001 ends in 80d       /ip4/192.0.2.1/tcp/7401
-        2     alpha-2  voter     voter   3    no       1m   1002 ends in 80d, due  /ip4/192.0.2.2/tcp/7401
+        NODE  NAME     STANDING  ROLE             LAG  REACHED  AGE  CERTIFICATE            ADDRESSES
+        1     alpha-1  voter     leader, gateway  0    yes      1m   1001 ends in 80d       /ip4/192.0.2.1/tcp/7401
+        2     alpha-2  voter     voter            3    no       1m   1002 ends in 80d, due  /ip4/192.0.2.2/tcp/7401
 
         HOST     NODE  STATE  CAPACITY                    PROMISED                      OWN  FOREIGN  HYPERVISOR  ID
         alpha-1  1     well   4 vCPU, 2 GiB, 10 GiB disk  1 vCPU, 128 MiB, 64 MiB disk  1    0        QEMU 7.2    0000000000aa
