@@ -39,6 +39,8 @@ pub enum Code {
     UnknownKey,
     /// There is no such host.
     UnknownHost,
+    /// There is no such network.
+    UnknownNetwork,
     /// Another method is needed.
     MethodNotAllowed,
     /// The request did not arrive in time.
@@ -154,6 +156,7 @@ impl Code {
             Self::UnknownImage => "unknown_image",
             Self::UnknownKey => "unknown_key",
             Self::UnknownHost => "unknown_host",
+            Self::UnknownNetwork => "unknown_network",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooSlow => "too_slow",
             Self::NameTaken => "name_taken",
@@ -228,7 +231,8 @@ impl Code {
             | Self::UnknownKey
             | Self::UnknownNode
             | Self::UnknownAddress
-            | Self::UnknownHost => StatusCode::NOT_FOUND,
+            | Self::UnknownHost
+            | Self::UnknownNetwork => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NameTaken

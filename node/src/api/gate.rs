@@ -22,6 +22,7 @@ use super::operations::{Access, Operation};
 use super::secret::Secret;
 use super::tls::Pin;
 use crate::desk::Desk;
+use crate::networks::Networks;
 
 /// Requests that are worked on at once: several log entries' worth of proposals.
 const QUICK_MAX: usize = 256;
@@ -75,6 +76,8 @@ pub(super) struct Place {
 pub(super) struct Server {
     /// The site.
     pub(super) desk: Desk,
+    /// The networks of this node's host.
+    pub(super) networks: Networks,
     /// Where this interface is.
     pub(super) place: Arc<Place>,
     quick: Arc<Semaphore>,
@@ -82,9 +85,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(desk: Desk, place: Place) -> Self {
+    pub(super) fn new(desk: Desk, networks: Networks, place: Place) -> Self {
         Self {
             desk,
+            networks,
             place: Arc::new(place),
             quick: Arc::new(Semaphore::new(QUICK_MAX)),
             lasting: Arc::new(Semaphore::new(LASTING_MAX)),

@@ -31,6 +31,7 @@ mod input;
 mod keys;
 mod list;
 mod machines;
+mod networks;
 mod nodes;
 mod peers;
 mod poll;
@@ -54,6 +55,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::networks::Networks;
 use accept::Door;
 use gate::{Place, Server};
 use operations::{Id, OPERATIONS, Operation};
@@ -149,7 +151,7 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Error> {
 ///
 /// If the address cannot be listened on any more, or the certificate cannot be used.
 pub fn serve(
-    desk: Desk,
+    (desk, networks): (Desk, Networks),
     listener: TcpListener,
     config: &Config,
     pem: &str,
@@ -172,7 +174,8 @@ pub fn serve(
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_MAX);
     let place = Place { url: external.clone().unwrap_or_else(|| url.clone()), pin: tls_pin };
-    let task = tokio::spawn(server.serve(router(desk, place).into_make_service()));
+    let task =
+        tokio::spawn(server.serve(router(Server::new(desk, networks, place)).into_make_service()));
     tracing::info!(url, "the REST interface is served");
     Ok(Running { url, external, pin, handle, task })
 }
@@ -197,8 +200,7 @@ fn external(config: &Config, local: SocketAddr) -> Option<String> {
 }
 
 /// The routes, made from the table of operations.
-fn router(desk: Desk, place: Place) -> Router {
-    let server = Server::new(desk, place);
+fn router(server: Server) -> Router {
     let mut router = Router::new();
     for operation in &OPERATIONS {
         let guarded =
@@ -255,6 +257,8 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::AddKey => post(keys::add),
         Id::ListKeys => get(keys::list),
         Id::RemoveKey => delete(keys::remove),
+        Id::ListNetworks => get(networks::list),
+        Id::ShowNetwork => get(networks::show),
         Id::ListHosts => get(hosts::list),
         Id::UpdateHost => post(hosts::update),
         Id::ForgetHost => delete(hosts::forget),

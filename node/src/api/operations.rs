@@ -99,6 +99,10 @@ pub enum Id {
     ListKeys,
     /// Take a key out of use.
     RemoveKey,
+    /// The networks that reach the site: a tenant's own, or all.
+    ListNetworks,
+    /// One network, who is on it, and how this node sees it.
+    ShowNetwork,
     /// The site's hosts.
     ListHosts,
     /// Have a host emptied, or let machines be placed on it again.
@@ -182,7 +186,7 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 48] = [
+pub static OPERATIONS: [Operation; 50] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -228,6 +232,8 @@ pub static OPERATIONS: [Operation; 48] = [
     quick(Id::AddKey, "AddKey", M::POST, "/v1/keys", Operator),
     quick(Id::ListKeys, "ListKeys", M::GET, "/v1/keys", Operator),
     quick(Id::RemoveKey, "RemoveKey", M::DELETE, "/v1/keys/{id}", Operator),
+    quick(Id::ListNetworks, "ListNetworks", M::GET, "/v1/networks", Tenant),
+    quick(Id::ShowNetwork, "ShowNetwork", M::GET, "/v1/networks/{id}", Tenant),
     quick(Id::ListHosts, "ListHosts", M::GET, "/v1/hosts", Operator),
     quick(Id::UpdateHost, "UpdateHost", M::POST, "/v1/hosts/{id}/{verb}", Operator),
     quick(Id::ForgetHost, "ForgetHost", M::DELETE, "/v1/hosts/{id}", Operator),

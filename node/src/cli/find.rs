@@ -6,6 +6,7 @@ use crate::api::shapes::host::Host;
 use crate::api::shapes::image::Image;
 use crate::api::shapes::key::Key;
 use crate::api::shapes::machine::Machine;
+use crate::api::shapes::network::Network;
 use crate::api::shapes::peer::Peer;
 use crate::api::shapes::service::{Stage, Summary};
 
@@ -115,6 +116,18 @@ impl Named for Key {
 
 impl Named for Host {
     const KIND: &'static str = "host";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Network {
+    const KIND: &'static str = "network";
 
     fn id(&self) -> &str {
         &self.id

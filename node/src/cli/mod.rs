@@ -20,6 +20,7 @@ mod host;
 mod image;
 mod key;
 mod machine;
+mod network;
 mod node;
 mod peer;
 mod security;
@@ -83,6 +84,7 @@ async fn run(noun: Noun, output: &mut Output<'_>) -> Result<(), Error> {
         Noun::Address(verb) => address::run(verb, &connect()?, output).await,
         Noun::Image(verb) => image::run(verb, &connect()?, output).await,
         Noun::Key(verb) => key::run(verb, &connect()?, output).await,
+        Noun::Network(verb) => network::run(verb, &connect()?, output).await,
         Noun::Host(verb) => host::run(verb, &connect()?, output).await,
     }
 }

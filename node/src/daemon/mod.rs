@@ -341,11 +341,13 @@ pub async fn start(
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);
+    let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
     let open = async {
         if keys.joined().is_none() {
             begin::found(&desk, &configure, &contact).await?;
         }
-        let api = api::serve(desk.clone(), listener, &config, keys.api()).map_err(Error::Api)?;
+        let seen = (desk.clone(), networks.clone());
+        let api = api::serve(seen, listener, &config, keys.api()).map_err(Error::Api)?;
         let context = begin::leave_context(data, &desk, &keys, &api).await?;
         Ok((api, context))
     };
@@ -358,7 +360,6 @@ pub async fn start(
     };
     contact.api = api.external().map(str::to_owned);
     let (closing, closes) = watch::channel(false);
-    let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
     let tools =
         Tools { hypervisor: Arc::clone(&parts.hypervisor), networks: networks.clone(), carrier };
     let host = reconcile::run(desk.clone(), keys.host(), config.host, tools, closes.clone());

@@ -40,6 +40,15 @@ pub struct Networks {
     last: Arc<Mutex<(Wanted, String)>>,
 }
 
+/// The networks of one host, as they are. Each part may be out of sight by itself.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// What carries the networks.
+    pub(crate) lans: Result<fabric::networks::State, fabric::networks::Error>,
+    /// The tunnel to other sites; none before it was made.
+    pub(crate) tunnel: Result<Option<tunnel::State>, tunnel::Error>,
+}
+
 impl std::fmt::Debug for Networks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Networks").field("config", &self.config).finish_non_exhaustive()
@@ -79,6 +88,13 @@ impl Networks {
         if let Err(fault) = self.fabric.close().await {
             warn!(fault = chain(&fault), "what serves the networks did not end well");
         }
+    }
+
+    /// What is there of what was last wanted on this host, and of its tunnel.
+    pub(crate) async fn seen(&self) -> Seen {
+        let wanted = self.last.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
+        let (lans, tunnel) = tokio::join!(self.fabric.state(&wanted), self.tunnel.state());
+        Seen { lans, tunnel }
     }
 
     fn tunnel_wanted(&self, peers: Vec<tunnel::Peer>) -> tunnel::Wanted {

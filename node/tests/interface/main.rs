@@ -3,6 +3,7 @@
 
 mod command_line;
 mod lies;
+mod networks;
 mod nodes;
 mod rest;
 mod revocation;

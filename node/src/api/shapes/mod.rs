@@ -12,6 +12,7 @@ pub mod host;
 pub mod image;
 pub mod key;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub mod peer;
 pub mod problem;

@@ -16,7 +16,7 @@ pub use address::{Address, Pools};
 pub use image::{Image, Layout, Register};
 pub use machine::{Define, Machine, Security, Service, Which};
 pub use peer::{AddPeer, Agreement, Peer};
-pub use site::{Host, Key, Site, SiteNode};
+pub use site::{Host, Key, Network, Site, SiteNode};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -28,7 +28,7 @@ Exit codes:
   5  the site cannot be reached, or cannot answer now
   6  the key does not allow it
 
-Machines, services, images, keys and peers are named by their name (shop/web-1), by their id, or by four
+Machines, services, networks, images, keys and peers are named by their name (shop/web-1), by their id, or by four
 or more characters at the beginning or end of the id that no other has.";
 
 /// A peer-to-peer federated cloud: its node and its command line.
@@ -79,6 +79,9 @@ pub enum Noun {
     /// Who may use the site.
     #[command(subcommand)]
     Key(Key),
+    /// The networks that reach the site.
+    #[command(subcommand)]
+    Network(Network),
     /// What the site's machines run on.
     #[command(subcommand)]
     Host(Host),

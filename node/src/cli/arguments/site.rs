@@ -115,6 +115,20 @@ pub enum Host {
     },
 }
 
+/// What can be done with networks.
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// List them.
+    #[command(alias = "list")]
+    Ls,
+    /// Show who is on one, and, to operators, how the node that answers sees it: the tunnels to the
+    /// sites on it, its devices, and what was dropped.
+    Show {
+        /// Which.
+        network: String,
+    },
+}
+
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
 pub enum Key {

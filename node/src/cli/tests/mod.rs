@@ -1,5 +1,6 @@
 //! Claims about what people see: tables, errors, exit codes, the context's file.
 
+mod network;
 mod trade;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,212 @@
+//! `/v1/networks`: who is on a network, and what carries it, as this node sees that.
+//!
+//! A tenant sees its own networks. What carries them is the site's, and an operator's to see.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use fabric::networks::{Device, Identity};
+use protocol::hull::Mac;
+use protocol::ids::{MachineName, NetworkId, NodeId, SiteId};
+use protocol::networks::lan::{self, Member};
+use protocol::networks::{self, Offset};
+use protocol::site::Site;
+use protocol::site::state::{Lan, Role};
+use tunnel::PeerState;
+
+use super::error::{Code, Error};
+use super::gate::{Caller, Server};
+use super::shapes::{List, network as shapes};
+use super::{input, list, machines};
+use crate::networks::Seen;
+use crate::observe::chain;
+
+/// `ListNetworks`
+pub(super) async fn list(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<List<shapes::Network>>, Error> {
+    let networks = list::list(&server.desk, |site| {
+        let seen = site.lans().filter(|(id, _)| may_see(site, **id, caller));
+        seen.map(|(id, row)| view(site, *id, row)).collect()
+    })
+    .await?;
+    Ok(Json(networks))
+}
+
+/// `ShowNetwork`
+pub(super) async fn show(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path(text): Path<String>,
+) -> Result<Json<shapes::Detailed>, Error> {
+    let desk = &server.desk;
+    let id = parse(&text, desk.site())?;
+    desk.current().await?;
+    let found = desk.read(|site| {
+        let mut lans = site.lans().filter(|(of, _)| **of == id && may_see(site, id, caller));
+        let (_, row) = lans.next()?;
+        let cards = site.members_on(id.0, id.1);
+        let cards = cards.map(|(offset, member)| card(site, id.0, row, offset, member)).collect();
+        Some((shapes::Detailed { network: view(site, id, row), cards, inside: None }, row.clone()))
+    });
+    let Some((mut network, row)) = found else {
+        let message = format!("there is no network {text}");
+        return Err(Error::new(Code::UnknownNetwork, message).hint("'reservoir network ls'"));
+    };
+    if caller.role == Role::Operator {
+        let seen = server.networks.seen().await;
+        let mut inside = desk.read(|site| inside(site, desk.node(), &row, &seen));
+        carried(&mut inside, Identity { home: id.0, network: id.1 }, seen);
+        network.inside = Some(inside);
+    }
+    Ok(Json(network))
+}
+
+/// Which network a path names: `ID` is one of this site, `ID@SITE` one of another.
+fn parse(text: &str, me: SiteId) -> Result<(SiteId, NetworkId), Error> {
+    match text.split_once('@') {
+        None => Ok((me, input::id(text)?)),
+        Some((network, home)) => Ok((input::id(home)?, input::id(network)?)),
+    }
+}
+
+fn may_see(site: &Site, id: (SiteId, NetworkId), caller: Caller) -> bool {
+    let is_own = || own(site, id).is_some_and(|row| row.tenant == caller.tenant);
+    caller.role == Role::Operator || is_own()
+}
+
+/// The network, if it is of a tenant of this site.
+fn own(site: &Site, (home, id): (SiteId, NetworkId)) -> Option<&protocol::site::state::Network> {
+    site.network(id).filter(|_| is_me(site, home))
+}
+
+fn is_me(site: &Site, other: SiteId) -> bool {
+    site.profile().is_some_and(|profile| profile.site == other)
+}
+
+/// What people call a site.
+fn called(site: &Site, other: SiteId) -> String {
+    match site.profile() {
+        Some(profile) if profile.site == other => profile.name.clone(),
+        Some(_) | None => machines::peer_place(site, other).site,
+    }
+}
+
+/// The sites on a network, this one with them.
+fn ends(site: &Site, row: &Lan) -> BTreeMap<SiteId, Option<lan::End>> {
+    let me = site.profile().map(|profile| (profile.site, Some(row.own)));
+    row.ends.iter().map(|(id, end)| (*id, *end)).chain(me).collect()
+}
+
+fn view(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> shapes::Network {
+    let terms = &row.terms;
+    let name = own(site, id).map(|network| network.name.to_string());
+    let names = [terms.domain.clone(), name];
+    shapes::Network {
+        id: match own(site, id) {
+            Some(_) => id.1.to_string(),
+            None => format!("{}@{}", id.1, id.0),
+        },
+        name: names.into_iter().flatten().collect::<Vec<_>>().join("/"),
+        home: called(site, id.0),
+        prefix: terms.prefix.to_string(),
+        prefix6: terms.prefix6.to_string(),
+        speed: terms.speed.map(|speed| speed.to_string()),
+        sla: terms.class,
+        outbound: terms.outbound,
+        members: site.members_on(id.0, id.1).count(),
+        sites: ends(site, row).into_keys().map(|end| called(site, end)).collect(),
+    }
+}
+
+fn card(site: &Site, home: SiteId, row: &Lan, offset: Offset, member: &Member) -> shapes::Member {
+    let name = MachineName { home, machine: member.machine };
+    let here = member.site.filter(|at| is_me(site, *at)).and_then(|_| site.guest(name));
+    shapes::Member {
+        name: member.name.clone(),
+        machine_id: member.machine.to_string(),
+        address: row.terms.prefix.address(offset).map(|address| address.to_string()),
+        address6: row.terms.prefix6.address(offset).to_string(),
+        mac: Mac::of(home, member.machine, member.card).to_string(),
+        site: member.site.map(|at| called(site, at)),
+        host: here.and_then(|guest| machines::own_place(site, guest.lodging.host)?.host),
+    }
+}
+
+/// The sites on a network with the tunnels to them.
+fn inside(site: &Site, node: NodeId, row: &Lan, seen: &Seen) -> shapes::Inside {
+    let peers = seen.tunnel.as_ref().ok().and_then(Option::as_ref).map(|state| &state.peers);
+    let tunnel = |end: &lan::End| {
+        let key = tunnel::PublicKey::from_bytes(*end.gateway?.key.as_bytes());
+        peers?.iter().find(|peer| peer.public_key == key).map(through)
+    };
+    let end = |(id, end): (SiteId, Option<lan::End>)| shapes::End {
+        site: called(site, id),
+        site_id: id.to_string(),
+        is_own: is_me(site, id),
+        vni: end.map(|end| end.vni.into()),
+        gateway: end.and_then(|end| end.gateway).map(|it| it.key.to_string()),
+        endpoint: end.and_then(|end| end.gateway?.endpoint).map(|it| it.to_string()),
+        tunnel: end.as_ref().and_then(tunnel),
+    };
+    shapes::Inside {
+        node: node.0,
+        gateway: site.nodes().find(|(_, row)| row.is_gateway).map(|(id, _)| id.0),
+        mtu: networks::MTU.into(),
+        room_between_sites: None,
+        ends: ends(site, row).into_iter().map(end).collect(),
+        devices: Vec::new(),
+        drops: BTreeMap::new(),
+        trouble: String::new(),
+    }
+}
+
+/// What has gone through the tunnel to a peer.
+fn through(peer: &PeerState) -> shapes::Tunnel {
+    let drops = peer.drops.map(|drops| {
+        [
+            ("wrong-source", drops.wrong_source),
+            ("replayed", drops.replayed),
+            ("unauthentic", drops.unauthentic),
+            ("malformed", drops.malformed),
+            ("unsent", drops.unsent),
+        ]
+    });
+    let drops = drops.into_iter().flatten().filter(|(_, packets)| *packets > 0);
+    shapes::Tunnel {
+        endpoint: peer.endpoint.map(|endpoint| endpoint.to_string()),
+        last_handshake: peer.last_handshake.map(|ago| ago.as_secs()),
+        received: peer.received.bytes,
+        sent: peer.sent.bytes,
+        drops: drops.map(|(cause, packets)| (cause.to_owned(), packets)).collect(),
+    }
+}
+
+/// Adds what this host has of a network.
+fn carried(inside: &mut shapes::Inside, identity: Identity, seen: Seen) {
+    let mut faults: Vec<String> = seen.tunnel.err().iter().map(|it| chain(it)).collect();
+    match seen.lans {
+        Ok(state) => {
+            if let Some(lan) = state.lans.into_iter().find(|lan| lan.identity == identity) {
+                inside.room_between_sites = lan.room_between_sites;
+                inside.devices = lan.devices.into_iter().map(device).collect();
+                let dropped = lan.drops.into_iter().filter(|drops| drops.packets > 0);
+                inside.drops = dropped
+                    .map(|it| {
+                        let (packets, bytes) = (it.packets, it.bytes);
+                        (it.cause.name().to_owned(), shapes::Drops { packets, bytes })
+                    })
+                    .collect();
+            }
+        }
+        Err(fault) => faults.push(chain(&fault)),
+    }
+    inside.trouble = faults.join("; ");
+}
+
+fn device(device: Device) -> shapes::Device {
+    let Device { name, is_up, mtu, received, sent } = device;
+    shapes::Device { name, is_up, mtu, received, sent }
+}

@@ -1,0 +1,142 @@
+//! Networks, as the interface says them.
+
+use std::collections::BTreeMap;
+
+use protocol::sla::Class;
+use serde::{Deserialize, Serialize};
+
+/// A network that reaches the site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its id; `ID@SITE` if it is a peer's, who could give it the id of another.
+    pub id: String,
+    /// Its name, behind its service's: `shop/red`. A peer's has only its domain's.
+    pub name: String,
+    /// The site whose tenant's it is.
+    pub home: String,
+    /// Its IPv4 prefix.
+    pub prefix: String,
+    /// Its IPv6 prefix.
+    pub prefix6: String,
+    /// How fast each card is at the most, in each direction; nothing if as fast as it can be.
+    pub speed: Option<String>,
+    /// What is promised of it.
+    pub sla: Class,
+    /// Whether machines without a public address reach the public network.
+    pub outbound: bool,
+    /// How many cards are on it.
+    pub members: usize,
+    /// The sites on it.
+    pub sites: Vec<String>,
+}
+
+/// A network, who is on it, and how it fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detailed {
+    /// What it is.
+    #[serde(flatten)]
+    pub network: Network,
+    /// The cards on it.
+    pub cards: Vec<Member>,
+    /// What carries it, as this node sees it; for operators.
+    pub inside: Option<Inside>,
+}
+
+/// A card on a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The machine's name in the network's DNS.
+    pub name: String,
+    /// The machine's id.
+    pub machine_id: String,
+    /// Its IPv4 address.
+    pub address: Option<String>,
+    /// Its IPv6 address.
+    pub address6: String,
+    /// Its MAC address.
+    pub mac: String,
+    /// The site that it has a place at.
+    pub site: Option<String>,
+    /// The host, if that is here.
+    pub host: Option<String>,
+}
+
+/// What carries a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inside {
+    /// The node that answers, on whose host the rest was seen.
+    pub node: u64,
+    /// The node through which the site reaches others, if one can.
+    pub gateway: Option<u64>,
+    /// The largest packet that a guest sends, in bytes.
+    pub mtu: u32,
+    /// The largest packet that the way to other sites carries, in bytes; nothing if there is no
+    /// way from this host.
+    pub room_between_sites: Option<u32>,
+    /// The sites on it.
+    pub ends: Vec<End>,
+    /// Its devices on this host.
+    pub devices: Vec<Device>,
+    /// What was dropped on this host, by cause.
+    pub drops: BTreeMap<String, Drops>,
+    /// What could not be looked at, and why; empty if nothing.
+    pub trouble: String,
+}
+
+/// A site on a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// The site.
+    pub site: String,
+    /// Its id.
+    pub site_id: String,
+    /// Whether it is the one that answers.
+    pub is_own: bool,
+    /// By which number it receives the network; nothing until it has said so.
+    pub vni: Option<u32>,
+    /// The public key of its gateway in the tunnel, if it has one.
+    pub gateway: Option<String>,
+    /// Where its gateway says that it is reached.
+    pub endpoint: Option<String>,
+    /// The tunnel to it, if this node has one.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// The tunnel to a gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tunnel {
+    /// Where it was last heard from, or is thought to be.
+    pub endpoint: Option<String>,
+    /// How many seconds ago the last handshake was, if its key can still be used.
+    pub last_handshake: Option<u64>,
+    /// Bytes that came from it, of all networks.
+    pub received: u64,
+    /// Bytes that were sent to it, of all networks.
+    pub sent: u64,
+    /// Packets from and to it that were dropped, by cause. The kernel's device does not say.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// An interface of a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Whether it carries frames.
+    pub is_up: bool,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+    /// Bytes that came in.
+    pub received: u64,
+    /// Bytes that went out.
+    pub sent: u64,
+}
+
+/// What was dropped for one cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drops {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,165 @@
+//! `reservoir network`
+
+use super::arguments::Network;
+use super::client::Client;
+use super::error::Error;
+use super::find::find;
+use super::output::{Output, facts, short, table};
+use crate::api::shapes::network as shapes;
+
+const PATH: &str = "/v1/networks";
+
+pub(super) async fn run(
+    verb: Network,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result<(), Error> {
+    let networks: Vec<shapes::Network> = client.list(PATH).await?;
+    match verb {
+        Network::Ls => output.say(&networks, |_| listed(&networks)),
+        Network::Show { network } => {
+            let network = find(&networks, &network)?;
+            let path = format!("{PATH}/{}", network.id);
+            let detailed: shapes::Detailed = client.get(&path).await?;
+            output.say(&detailed, |_| shown(&detailed))
+        }
+    }
+}
+
+/// Networks as people see them.
+pub(super) fn listed(networks: &[shapes::Network]) -> String {
+    table(
+        &["NETWORK", "HOME", "PREFIX", "PREFIX6", "SPEED", "SLA", "MEMBERS", "SITES", "ID"],
+        networks.iter().map(|network| {
+            let id = network.id.split('@').next().unwrap_or_default();
+            vec![
+                network.name.clone(),
+                network.home.clone(),
+                network.prefix.clone(),
+                network.prefix6.clone(),
+                network.speed.clone().unwrap_or_default(),
+                network.sla.to_string(),
+                network.members.to_string(),
+                network.sites.join(", "),
+                short(id).to_owned(),
+            ]
+        }),
+    )
+}
+
+/// A network as people see it.
+pub(super) fn shown(detailed: &shapes::Detailed) -> String {
+    let network = &detailed.network;
+    let way_out = if network.outbound { format!("at {}", network.home) } else { "none".to_owned() };
+    let mut text = facts(&[
+        ("network", network.name.clone()),
+        ("id", network.id.clone()),
+        ("home", network.home.clone()),
+        ("prefixes", format!("{}, {}", network.prefix, network.prefix6)),
+        ("speed", network.speed.clone().unwrap_or_else(|| "not limited".to_owned())),
+        ("sla", network.sla.to_string()),
+        ("way out", way_out),
+        ("sites", network.sites.join(", ")),
+    ]);
+    let cards = detailed.cards.iter().map(|card| {
+        let place = [card.site.clone(), card.host.clone()];
+        vec![
+            card.name.clone(),
+            card.address.clone().unwrap_or_default(),
+            card.address6.clone(),
+            card.mac.clone(),
+            place.into_iter().flatten().collect::<Vec<_>>().join(" "),
+        ]
+    });
+    text.push('\n');
+    text.push_str(&table(&["MEMBER", "ADDRESS", "ADDRESS6", "MAC", "PLACE"], cards));
+    if let Some(inside) = &detailed.inside {
+        text.push('\n');
+        text.push_str(&carried(inside));
+    }
+    text
+}
+
+/// What carries a network.
+fn carried(inside: &shapes::Inside) -> String {
+    let gateway = match inside.gateway {
+        None => "none: no node of the site can be one".to_owned(),
+        Some(node) if node == inside.node => format!("node {node}"),
+        Some(node) => format!("node {node}: ask it for the tunnels to other sites"),
+    };
+    let mut known = vec![
+        ("seen by", format!("node {}", inside.node)),
+        ("gateway", gateway),
+        ("path MTU", room(inside)),
+    ];
+    if !inside.trouble.is_empty() {
+        known.push(("not seen", inside.trouble.clone()));
+    }
+    let ends = inside.ends.iter().map(|end| {
+        let number = |bytes: Option<u64>| bytes.map(|it| it.to_string()).unwrap_or_default();
+        let tunnel = end.tunnel.as_ref();
+        let endpoint = tunnel.and_then(|it| it.endpoint.as_ref()).or(end.endpoint.as_ref());
+        let dropped: u64 = tunnel.iter().flat_map(|it| it.drops.values()).sum();
+        vec![
+            end.site.clone(),
+            end.vni.map(|vni| vni.to_string()).unwrap_or_default(),
+            endpoint.cloned().unwrap_or_default(),
+            standing(end, inside),
+            number(tunnel.map(|it| it.received)),
+            number(tunnel.map(|it| it.sent)),
+            number(tunnel.map(|_| dropped)),
+        ]
+    });
+    let heading = ["SITE", "VNI", "ENDPOINT", "TUNNEL", "RECEIVED", "SENT", "DROPPED"];
+    let mut parts = vec![facts(&known), table(&heading, ends)];
+    if !inside.devices.is_empty() {
+        let devices = inside.devices.iter().map(|device| {
+            let state = if device.is_up { "up" } else { "down" };
+            let [mtu, received, sent] =
+                [u64::from(device.mtu), device.received, device.sent].map(|it| it.to_string());
+            vec![device.name.clone(), state.to_owned(), mtu, received, sent]
+        });
+        parts.push(table(&["DEVICE", "STATE", "MTU", "RECEIVED", "SENT"], devices));
+    }
+    if !inside.drops.is_empty() {
+        let drops = inside.drops.iter().map(|(cause, drops)| {
+            vec![cause.clone(), drops.packets.to_string(), drops.bytes.to_string()]
+        });
+        parts.push(table(&["DROPPED BECAUSE OF", "PACKETS", "BYTES"], drops));
+    }
+    parts.join("\n")
+}
+
+/// Whether what guests send fits through the way to other sites.
+fn room(inside: &shapes::Inside) -> String {
+    let mtu = inside.mtu;
+    match inside.room_between_sites {
+        None => format!("no way to other sites from here; guests send up to {mtu} bytes"),
+        Some(room) if room < mtu => format!(
+            "{room} bytes: too few for the {mtu} that guests send; raise the MTU of what leads to \
+             the other sites"
+        ),
+        Some(room) => format!("{room} bytes, enough for the {mtu} that guests send"),
+    }
+}
+
+/// How the tunnel to a site is, and what can be done about it.
+fn standing(end: &shapes::End, inside: &shapes::Inside) -> String {
+    if end.is_own {
+        return "this site".to_owned();
+    }
+    if end.vni.is_none() {
+        return "has not joined yet".to_owned();
+    }
+    if end.gateway.is_none() {
+        return "has no gateway now".to_owned();
+    }
+    match &end.tunnel {
+        None if inside.gateway == Some(inside.node) => "not made".to_owned(),
+        None => "not from this node".to_owned(),
+        Some(tunnel) => match tunnel.last_handshake {
+            Some(seconds) => format!("handshake {seconds}s ago"),
+            None => "no handshake: is its UDP port reached?".to_owned(),
+        },
+    }
+}

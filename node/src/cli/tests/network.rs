@@ -1,0 +1,169 @@
+//! Claims about what people see of networks.
+
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+use protocol::sla::Class;
+
+use super::super::network::{listed, shown};
+use crate::api::shapes::network::{Detailed, Device, Drops, End, Inside, Member, Network, Tunnel};
+
+fn red() -> Network {
+    Network {
+        id: "019aaa00-0000-7000-8000-0000000000ee".to_owned(),
+        name: "shop/red".to_owned(),
+        home: "alpha".to_owned(),
+        prefix: "10.1.0.0/24".to_owned(),
+        prefix6: "fd00:1::/64".to_owned(),
+        speed: Some("5MBS".to_owned()),
+        sla: Class::Gold,
+        outbound: true,
+        members: 2,
+        sites: ["alpha", "beta", "gamma", "delta"].map(str::to_owned).to_vec(),
+    }
+}
+
+fn end(site: &str, vni: Option<u32>, tunnel: Option<Tunnel>) -> End {
+    End {
+        site: site.to_owned(),
+        site_id: "ab".repeat(32),
+        is_own: site == "alpha",
+        vni,
+        gateway: vni.map(|_| "cd".repeat(32)),
+        endpoint: vni.map(|_| "192.0.2.2:7402".to_owned()),
+        tunnel,
+    }
+}
+
+fn tunnel(last_handshake: Option<u64>, wrong_source: u64) -> Tunnel {
+    Tunnel {
+        endpoint: Some("192.0.2.9:7402".to_owned()),
+        last_handshake,
+        received: 70_000,
+        sent: 900,
+        drops: BTreeMap::from([("wrong-source".to_owned(), wrong_source)]),
+    }
+}
+
+fn detailed() -> Detailed {
+    let card = |number: u32, site: Option<&str>| Member {
+        name: format!("web-{number}"),
+        machine_id: format!("019aaa00-0000-7000-8000-00000000000{number}"),
+        address: Some(format!("10.1.0.{number}")),
+        address6: format!("fd00:1::{number}"),
+        mac: format!("02:00:00:00:00:0{number}"),
+        site: site.map(str::to_owned),
+        host: site.filter(|site| *site == "alpha").map(|_| "alpha-1".to_owned()),
+    };
+    let device = |name: &str, is_up| Device {
+        name: name.to_owned(),
+        is_up,
+        mtu: 1_350,
+        received: 1_000,
+        sent: 70_000,
+    };
+    let inside = Inside {
+        node: 1,
+        gateway: Some(1),
+        mtu: 1_350,
+        room_between_sites: Some(1_200),
+        ends: vec![
+            end("alpha", Some(1), None),
+            end("beta", Some(7), Some(tunnel(Some(12), 3))),
+            end("gamma", Some(9), Some(tunnel(None, 0))),
+            end("delta", None, None),
+        ],
+        devices: vec![device("rb1", true), device("rt1", false)],
+        drops: BTreeMap::from([("foreign-mac".to_owned(), Drops { packets: 4, bytes: 240 })]),
+        trouble: String::new(),
+    };
+    let cards = vec![card(1, Some("alpha")), card(2, Some("beta")), card(3, None)];
+    Detailed { network: red(), cards, inside: Some(inside) }
+}
+
+#[test]
+fn networks_are_listed_with_who_is_on_them() {
+    let foreign = Network {
+        id: format!("019aaa00-0000-7000-8000-0000000000ff@{}", "ab".repeat(32)),
+        name: "stall".to_owned(),
+        home: "beta".to_owned(),
+        speed: None,
+        ..red()
+    };
+    expect![[r#"
+        NETWORK   HOME   PREFIX       PREFIX6      SPEED  SLA   MEMBERS  SITES                      ID
+        shop/red  alpha  10.1.0.0/24  fd00:1::/64  5MBS   gold  2        alpha, beta, gamma, delta  0000000000ee
+        stall     beta   10.1.0.0/24  fd00:1::/64  -      gold  2        alpha, beta, gamma, delta  0000000000ff
+    "#]].assert_eq(&listed(&[red(), foreign]));
+}
+
+#[test]
+fn a_network_is_shown_with_what_is_wrong_between_its_sites() {
+    expect![[r#"
+        network   shop/red
+        id        019aaa00-0000-7000-8000-0000000000ee
+        home      alpha
+        prefixes  10.1.0.0/24, fd00:1::/64
+        speed     5MBS
+        sla       gold
+        way out   at alpha
+        sites     alpha, beta, gamma, delta
+
+        MEMBER  ADDRESS   ADDRESS6   MAC                PLACE
+        web-1   10.1.0.1  fd00:1::1  02:00:00:00:00:01  alpha alpha-1
+        web-2   10.1.0.2  fd00:1::2  02:00:00:00:00:02  beta
+        web-3   10.1.0.3  fd00:1::3  02:00:00:00:00:03  -
+
+        seen by   node 1
+        gateway   node 1
+        path MTU  1200 bytes: too few for the 1350 that guests send; raise the MTU of what leads to the other sites
+
+        SITE   VNI  ENDPOINT        TUNNEL                                  RECEIVED  SENT  DROPPED
+        alpha  1    192.0.2.2:7402  this site                               -         -     -
+        beta   7    192.0.2.9:7402  handshake 12s ago                       70000     900   3
+        gamma  9    192.0.2.9:7402  no handshake: is its UDP port reached?  70000     900   0
+        delta  -    -               has not joined yet                      -         -     -
+
+        DEVICE  STATE  MTU   RECEIVED  SENT
+        rb1     up     1350  1000      70000
+        rt1     down   1350  1000      70000
+
+        DROPPED BECAUSE OF  PACKETS  BYTES
+        foreign-mac         4        240
+    "#]].assert_eq(&shown(&detailed()));
+}
+
+#[test]
+fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
+    let mut detailed = detailed();
+    detailed.cards.clear();
+    if let Some(inside) = &mut detailed.inside {
+        inside.node = 2;
+        inside.room_between_sites = None;
+        inside.ends = vec![end("beta", Some(7), None)];
+        inside.devices.clear();
+        inside.drops.clear();
+        inside.trouble = "the tunnel does not answer".to_owned();
+    }
+    expect![[r#"
+        network   shop/red
+        id        019aaa00-0000-7000-8000-0000000000ee
+        home      alpha
+        prefixes  10.1.0.0/24, fd00:1::/64
+        speed     5MBS
+        sla       gold
+        way out   at alpha
+        sites     alpha, beta, gamma, delta
+
+        MEMBER  ADDRESS  ADDRESS6  MAC  PLACE
+
+        seen by   node 2
+        gateway   node 1: ask it for the tunnels to other sites
+        path MTU  no way to other sites from here; guests send up to 1350 bytes
+        not seen  the tunnel does not answer
+
+        SITE  VNI  ENDPOINT        TUNNEL              RECEIVED  SENT  DROPPED
+        beta  7    192.0.2.2:7402  not from this node  -         -     -
+    "#]]
+    .assert_eq(&shown(&detailed));
+}
