@@ -1,7 +1,7 @@
 //! Several sites on one machine, with real hypervisors, and what may go wrong.
 //!
 //! ```text
-//!          the virtual Internet: a switch in a network namespace, 198.18.0.0/24, nftables
+//!          the virtual Internet: a switch in a network namespace, 203.0.113.0/24, nftables
 //!             |                          |                          |
 //!   +---------+---------+      +---------+---------+      +---------+---------+
 //!   | alpha: namespaces |      | beta              |      | gamma             |

@@ -30,10 +30,10 @@ const BUS_PORT: u16 = 7401;
 /// The port of the tunnel between sites.
 const TUNNEL_PORT: u16 = 51_820;
 
-/// The address of the host with this number on the virtual Internet (RFC 2544 sets the range
-/// aside for tests).
+/// The address of the host with this number on the virtual Internet (RFC 5737 sets the range
+/// aside for documentation; guests reach it as they would the true one).
 pub(crate) fn address(number: usize) -> String {
-    format!("198.18.0.{}", number + 1)
+    format!("203.0.113.{}", number + 1)
 }
 
 #[derive(Serialize)]

@@ -169,7 +169,7 @@ fn garbage_is_survived(world: &mut World) -> Result<()> {
         busybox dd if=/dev/urandom bs=4096 count=64 2>/dev/null | \
         busybox timeout 5 busybox nc $0 $1 >/dev/null 2>&1 & done; wait";
     let node = world.pids(HOME)?[2].context("no node")?;
-    world.run("gamma", &["sh", "-c", SEND, "198.18.0.1", "7401"])?;
+    world.run("gamma", &["sh", "-c", SEND, "203.0.113.1", "7401"])?;
     world.run(HOME, &["sh", "-c", SEND, "127.0.0.1", "7400"])?;
     ensure!(world.pids(HOME)?[2] == Some(node), "the node has not ended");
     world.sites.show(HOME)?;

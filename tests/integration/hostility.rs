@@ -82,7 +82,7 @@ fn real_a_peer_that_means_harm_is_turned_away_and_seen_and_costs_little() -> Res
 /// Where the bus of a node of [`NODES`] is.
 fn address(node: &str) -> Result<String> {
     let number = NODES.iter().position(|it| *it == node).context("no such node")? + 2;
-    Ok(format!("/ip4/198.18.0.{number}/tcp/7401"))
+    Ok(format!("/ip4/203.0.113.{number}/tcp/7401"))
 }
 
 /// Does something in the rogue's network. What it begins goes on beside it, on threads that are there

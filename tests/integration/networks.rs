@@ -66,8 +66,8 @@ struct Member {
     host: String,
 }
 
-fn member(sites: &Sites, service: &str, site: &'static str) -> Result<Member> {
-    let name = format!("{service}/{site}-1");
+fn member(sites: &Sites, name: &str, site: &'static str) -> Result<Member> {
+    let name = name.to_owned();
     let shown: Value = sites.read(HOME, &["machine", "show", &name])?;
     let address = shown["address"].as_str().context("a machine without an address")?.to_owned();
     let machine: Machine = serde_json::from_value(shown).context("read a machine")?;
@@ -87,15 +87,18 @@ fn member(sites: &Sites, service: &str, site: &'static str) -> Result<Member> {
     Ok(Member { name, address, boot, guest, site, host })
 }
 
+/// The machines of a service that has one at each site.
+fn one_at_each(sites: &Sites, service: &str) -> Result<Vec<Member>> {
+    SITES.into_iter().map(|site| member(sites, &format!("{service}/{site}-1"), site)).collect()
+}
+
 /// Every member reaches every other of its own network, by address and by name, and gets its page.
 fn all_reach(members: &[Member]) -> Result<()> {
     for one in members {
         for other in members.iter().filter(|other| other.name != one.name) {
             let ping = format!("ping -c 1 -W 3 {} >/dev/null", other.address);
             until(&format!("{} to reach {}", one.name, other.name), || one.guest.can(&ping))?;
-            let page =
-                format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 9 {} 80", other.address);
-            let (said, done) = one.guest.does(&page)?;
+            let (said, done) = one.guest.does(&asks_for_page(&other.address))?;
             let (asks, asked) = (&one.name, &other.name);
             ensure!(done && said.contains(&other.boot), "{asks} asks {asked} and hears: {said}");
             let (service, host) = asked.split_once('/').context("a name in a service")?;
@@ -136,10 +139,8 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
         world.sites.say(HOME, &["service", "submit", &file])?;
     }
     note(begun, "two services run at three sites each");
-    let networks: Vec<Vec<Member>> = SERVICES
-        .iter()
-        .map(|service| SITES.iter().map(|site| member(&world.sites, service, site)).collect())
-        .collect::<Result<_>>()?;
+    let networks: Vec<Vec<Member>> =
+        SERVICES.iter().map(|service| one_at_each(&world.sites, service)).collect::<Result<_>>()?;
     let addresses =
         |members: &[Member]| members.iter().map(|it| it.address.clone()).collect::<Vec<_>>();
     ensure!(
@@ -153,9 +154,89 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     ensure!(passed(&world, "wireguard")? > 0, "nothing came by the tunnel");
     let rest = passed(&world, "rest")?;
     ensure!(rest == 0, "{rest} packets between the sites were neither encrypted nor the bus's");
+    let members = secured(&world)?;
+    groups_hold_and_change_at_once(&world, &members)?;
+    note(begun, "security groups hold, and change at once");
+    the_outside_is_reached_and_reaches_in(&world, &members[0])?;
+    note(begun, "a machine at a peer reaches the outside, and is reached by a public address");
     another_gateway_takes_over(&mut world, &networks[0])?;
     note(begun, "another gateway has taken over");
     world.close()
+}
+
+/// A service whose machines are in security groups; its machines.
+const SECURED: &str = "
+service: green
+networks:
+  lan: { prefix: 10.30.0.0/24, outbound: true }
+security:
+  door: { ingress: [tcp 80 from 0.0.0.0/0] }
+  back: { ingress: [tcp 80 from door] }
+components:
+  door:
+    { image: guest, vcpus: 1, memory: 128MiB, disk: 64MiB, security: [door], place: { sites: [gamma] } }
+  back:
+    { image: guest, vcpus: 1, memory: 128MiB, disk: 64MiB, security: [back], place: { sites: [gamma] } }
+  other:
+    { image: guest, vcpus: 1, memory: 128MiB, disk: 64MiB, place: { sites: [alpha] } }
+";
+
+/// The address of beta's host on the virtual Internet.
+const BETA: &str = "203.0.113.2";
+
+/// The public addresses of the home's tenants.
+const POOL: &str = "203.0.113.240/29";
+
+/// Asks for the page of a machine; whether it came.
+fn page(from: &Member, address: &str, boot: &str) -> Result<bool> {
+    let (said, done) = from.guest.does(&asks_for_page(address))?;
+    Ok(done && said.contains(boot))
+}
+
+fn asks_for_page(address: &str) -> String {
+    format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80")
+}
+
+fn secured(world: &World) -> Result<Vec<Member>> {
+    let file = world.file("green.yaml", SECURED)?;
+    world.sites.say(HOME, &["service", "submit", &file])?;
+    let places = [("door", "gamma"), ("back", "gamma"), ("other", "alpha")];
+    let members = places.into_iter();
+    members.map(|(part, site)| member(&world.sites, &format!("green/{part}-1"), site)).collect()
+}
+
+/// What a group's rules do not let in is not let in, from another site neither; and what they let in
+/// from now on is let in at once.
+fn groups_hold_and_change_at_once(world: &World, members: &[Member]) -> Result<()> {
+    let [door, back, other] = members else { anyhow::bail!("not three machines") };
+    until("the door's machine to get the page of the one behind it", || {
+        page(door, &back.address, &back.boot)
+    })?;
+    until("everyone to get the page at the door", || page(other, &door.address, &door.boot))?;
+    ensure!(!page(other, &back.address, &back.boot)?, "who is not at the door got in");
+    let ping = format!("ping -c 1 -W 2 {} >/dev/null", back.address);
+    ensure!(!door.guest.can(&ping)?, "what no rule lets in came in");
+    let rules = ["--ingress", "icmp from door"];
+    world
+        .sites
+        .say(HOME, &[&["service", "security", "set", "green", "back"][..], &rules].concat())?;
+    until("the new rule to hold", || door.guest.can(&ping))?;
+    ensure!(!page(door, &back.address, &back.boot)?, "the old rule lets in still");
+    Ok(())
+}
+
+/// A machine at a peer goes out by its home, and is reached by a public address of its home.
+fn the_outside_is_reached_and_reaches_in(world: &World, machine: &Member) -> Result<()> {
+    let ping = format!("ping -c 1 -W 3 {BETA} >/dev/null");
+    until("the machine to reach another site's host", || machine.guest.can(&ping))?;
+    world.sites.say(HOME, &["address", "pool", "add", POOL])?;
+    let address: Value = world.sites.read(HOME, &["address", "allocate"])?;
+    let address = address["id"].as_str().context("no address")?;
+    world.sites.say(HOME, &["address", "associate", address, &machine.name])?;
+    let ask = asks_for_page(address).replace("nc ", "busybox nc ");
+    until("the public address to lead to the machine", || {
+        Ok(world.run("beta", &["sh", "-c", &ask]).is_ok_and(|said| said.contains(&machine.boot)))
+    })
 }
 
 /// The node of the home through which its networks reach other sites, as another node has it.
