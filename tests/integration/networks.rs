@@ -130,6 +130,8 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
         let well = hosts.iter().filter(|host| host["trouble"] == "").count();
         Ok(well == HOSTS.len() && !gateway(&world.sites, HOME)?.is_empty())
     })?;
+    // Whoever is at home talks to others by another host than its own, which can be killed.
+    world.sites.say(HOME, &["host", "drain", &gateway(&world.sites, HOME)?])?;
     let capture = world.file("capture.nft", CAPTURE)?;
     world.run(SITES[1], &["nft", "-f", &capture])?;
     let parts: Vec<(&str, u32, Option<&str>)> =
