@@ -5,13 +5,15 @@
 //! said again and again, at every look at the host, so that nobody who moves a machine has to
 //! think of networks.
 
+mod arrivals;
 mod plan;
 mod security;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fabric::networks::{Networks as Fabric, Tap, Wanted};
+use protocol::epoch::Epoch;
 use protocol::hull::Hull;
 use protocol::ids::{HostId, MachineName};
 use protocol::networks::gateway::{Gateway, TUNNEL_PREFIX, TunnelKey, Uplink};
@@ -23,6 +25,8 @@ use crate::daemon::Parts;
 use crate::desk::Desk;
 use crate::observe::chain;
 
+use self::arrivals::{Arrivals, Known};
+pub use arrivals::{ARRIVALS_MAX, Followed, NotFollowed};
 pub use plan::{TUNNEL_DEVICE, plugs};
 
 /// The longest packet inside the tunnel: what is left of the 1,500 bytes that the Internet carries
@@ -38,6 +42,10 @@ pub struct Networks {
     config: config::Network,
     /// What was made at the last look, and what was wrong: it is told when it changes.
     last: Arc<Mutex<(Wanted, String)>>,
+    /// The machines that are on their way here.
+    arrivals: Arc<Mutex<Arrivals>>,
+    /// Held from the look at the state until it is done, so that no older look comes after a newer.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The networks of one host, as they are. Each part may be out of sight by itself.
@@ -60,20 +68,28 @@ impl Networks {
     #[must_use]
     pub fn new(parts: &Parts, key: PrivateKey, config: &config::Network) -> Self {
         let (fabric, tunnel) = (Arc::clone(&parts.fabric), Arc::clone(&parts.tunnel));
-        let (config, last) = (config.clone(), Arc::default());
-        Self { fabric, tunnel, key, config, last }
+        let config = config.clone();
+        let (last, arrivals, turn) = (Arc::default(), Arc::default(), Arc::default());
+        Self { fabric, tunnel, key, config, last, arrivals, turn }
     }
 
     /// Makes the host's networks as the state says. Says whether guests may start: whether what
     /// filters their frames stands. That the way to others cannot be made keeps none of them from it.
     pub(crate) async fn converge(&self, desk: &Desk, host: HostId) -> bool {
         let node = desk.node();
+        let _turn = self.turn.lock().await;
         let tunnelled = match desk.read(|site| plan::peers(site, node)) {
             Some(peers) => self.tunnel.converge(&self.tunnel_wanted(peers)).await.err(),
             None => None,
         };
-        let plan::Plan { wanted, refused } =
-            desk.read(|site| plan::of(site, (host, node), &self.config));
+        let plan::Plan { wanted, refused } = desk.read(|site| {
+            let arrivals = {
+                let mut arrivals = self.arrivals();
+                arrivals.settle(|name| Known::of(site, name, host));
+                arrivals.clone()
+            };
+            plan::of(site, (host, node), &self.config, &arrivals)
+        });
         let made = self.fabric.converge(&wanted).await.err();
         let ready = made.as_ref().is_none_or(|fault| !fault.leaves_nothing());
         let mut faults: Vec<String> = refused.iter().map(|it| chain(it)).collect();
@@ -81,6 +97,37 @@ impl Networks {
         faults.extend(made.map(|fault| chain(&fault)));
         self.tell(wanted, faults.join("; "));
         ready
+    }
+
+    /// Has the networks of a machine follow it to this host, where it is to run in `epoch`: when this
+    /// has answered, they stand here as far as its own move is. It may be asked as often as wanted.
+    ///
+    /// # Errors
+    ///
+    /// If a later epoch is known, or they cannot be made here: then it must not run here.
+    pub async fn follow(
+        &self,
+        desk: &Desk,
+        host: HostId,
+        name: MachineName,
+        epoch: Epoch,
+    ) -> Result<Followed, NotFollowed> {
+        let known = desk.read(|site| Known::of(site, name, host));
+        let followed = self.arrivals().follow(name, epoch, known)?;
+        if self.converge(desk, host).await {
+            Ok(followed)
+        } else {
+            Err(NotFollowed::Unfiltered { name })
+        }
+    }
+
+    /// A move of a machine to this host in `epoch` has been given up.
+    pub fn unfollow(&self, name: MachineName, epoch: Epoch) {
+        self.arrivals().give_up(name, epoch);
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what answers the guests; all else stays, so that they keep their connections.

@@ -18,6 +18,7 @@ use protocol::networks::{self, Offset, Speed, lan};
 use protocol::site::Site;
 use protocol::site::state::Node;
 
+use super::arrivals::Arrivals;
 use super::security;
 use crate::config;
 
@@ -81,8 +82,14 @@ pub(super) fn peers(site: &Site, node: NodeId) -> Option<Vec<tunnel::Peer>> {
 }
 
 /// What the networks of a host should be. `node` speaks for it.
-pub(super) fn of(site: &Site, (host, node): (HostId, NodeId), network: &config::Network) -> Plan {
-    let view = View::of(site, host, node, network.outside.is_some());
+/// The machines of `arrivals` are on their way to it.
+pub(super) fn of(
+    site: &Site,
+    (host, node): (HostId, NodeId),
+    network: &config::Network,
+    arrivals: &Arrivals,
+) -> Plan {
+    let view = View::of(site, (host, node), network.outside.is_some(), arrivals);
     let outside = network.outside.as_ref().map(|interface| Outside {
         interface: interface.clone(),
         closed: view.hosts.values().map(|host| IpNet::from(*host)).collect(),
@@ -140,10 +147,16 @@ struct View<'a> {
     gateway_at: Option<IpAddr>,
     /// Whether the public network is reached from here.
     has_outside: bool,
+    arrivals: &'a Arrivals,
 }
 
 impl<'a> View<'a> {
-    fn of(site: &'a Site, host: HostId, node: NodeId, has_outside: bool) -> Self {
+    fn of(
+        site: &'a Site,
+        (host, node): (HostId, NodeId),
+        has_outside: bool,
+        arrivals: &'a Arrivals,
+    ) -> Self {
         let nodes: BTreeMap<NodeId, &Node> = site.nodes().collect();
         let uplink = |id: NodeId| nodes.get(&id).and_then(|row| row.uplink);
         let own = uplink(node);
@@ -161,6 +174,7 @@ impl<'a> View<'a> {
             hosts: site.hosts().filter_map(at).collect(),
             gateway_at: gateway_at.map(|uplink| uplink.underlay),
             has_outside,
+            arrivals,
         }
     }
 
@@ -181,12 +195,17 @@ impl<'a> View<'a> {
         let members = self.site.members_on(home, network);
         let members: Vec<Member> =
             members.filter_map(|(offset, member)| self.member(home, row, offset, member)).collect();
+        let awaited = self.awaited(home, network, &members);
         let any = |is: fn(&At) -> bool| members.iter().any(|member| is(&member.at));
         let here = any(|at| matches!(at, At::Here { .. }));
         let passes =
             any(|at| matches!(at, At::Host { .. })) && any(|at| matches!(at, At::Site { .. }));
         let exit = if terms.outbound { self.exit(home, row) } else { None };
-        if !here && !passes && (exit != Some(Exit::Here) || members.is_empty()) {
+        if !here
+            && awaited.is_empty()
+            && !passes
+            && (exit != Some(Exit::Here) || members.is_empty())
+        {
             return None;
         }
         let domain = terms.domain.as_deref().map(|service| [service, "internal"]);
@@ -202,7 +221,20 @@ impl<'a> View<'a> {
             speed: None,
             exit,
             routes: Vec::new(),
+            awaited,
         })
+    }
+
+    /// The taps of cards that are on their way here, and are not here yet.
+    fn awaited(&self, home: SiteId, network: NetworkId, members: &[Member]) -> BTreeSet<Tap> {
+        let is_here = |tap: &Tap| {
+            members.iter().any(|it| matches!(&it.at, At::Here { tap: own, .. } if own == tap))
+        };
+        let cards = self.site.members_on(home, network).filter_map(|(_, member)| {
+            let name = MachineName { home, machine: member.machine };
+            self.arrivals.has(name).then(|| Tap::of(name, member.card))
+        });
+        cards.filter(|tap| !is_here(tap)).collect()
     }
 
     /// Where a network meets the public network: at its home's gateway.

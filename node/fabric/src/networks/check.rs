@@ -94,6 +94,14 @@ pub enum Contradiction {
         /// The later card.
         mac: Mac,
     },
+    /// A card that is on its way here has a tap that another card has.
+    #[error("network {network} awaits a card at {tap}, which is another one's")]
+    Awaited {
+        /// The network.
+        network: Identity,
+        /// The tap.
+        tap: Tap,
+    },
     /// A group that is not there, or twice.
     #[error("network {network} names group {group:?}, which is not there exactly once")]
     Group {
@@ -328,8 +336,11 @@ fn members<'a>(
 ) -> Result<(), Contradiction> {
     let network = lan.identity;
     let here = lan.members.iter().filter(|member| matches!(member.at, At::Here { .. })).count();
-    if lan.members.len() > MEMBERS_MAX || here > PORTS_MAX {
+    if lan.members.len() > MEMBERS_MAX || here + lan.awaited.len() > PORTS_MAX {
         return Err(Contradiction::TooMany { network, members: lan.members.len() });
+    }
+    if let Some(tap) = lan.awaited.iter().find(|tap| !taps.insert(tap)) {
+        return Err(Contradiction::Awaited { network, tap: tap.clone() });
     }
     let mut macs = BTreeSet::new();
     let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! What should be there: every network that has to do with this host, whole.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
@@ -127,6 +128,9 @@ pub struct Lan {
     pub exit: Option<Exit>,
     /// Where what leaves it goes, if not to its exit.
     pub routes: Vec<Route>,
+    /// The taps here of cards that are on their way: what serves them stands, and they are closed
+    /// in both directions until their cards are here. The cards are reached where they are.
+    pub awaited: BTreeSet<Tap>,
 }
 
 /// Where a network meets the public network, as this host sees it: in one place only, so that

@@ -206,6 +206,45 @@ fn a_card_that_moved_is_found_where_it_is() -> Result<()> {
 }
 
 #[test]
+fn a_card_that_is_awaited_stays_closed_and_is_reached_where_it_is() -> Result<()> {
+    inside("many_hosts::a_card_that_is_awaited_stays_closed_and_is_reached_where_it_is", |scene| {
+        let world = World::new(&scene)?;
+        let ([first, _second, third], made) = world.populate()?;
+        // Card 2 is to leave the host it is alone on; all that serves guests goes with it.
+        let mut left = made[1].1.clone();
+        left.lans[0].members[1] = Card(2).at(At::Host { underlay: "192.0.2.1".parse()? });
+        left.lans[0].awaited.clear();
+        world.other.converge(&left)?;
+        // Card 3 is on its way there from beta: its guest stands, and does not run yet.
+        let mut awaited = left.clone();
+        awaited.lans[0].awaited.insert(Card(3).tap());
+        world.other.converge(&awaited)?;
+        let mut there = lan(1, vec![]);
+        there.vni = Vni::new(78).context("a number")?;
+        let coming = world.other.plug(&there, &Card(3))?;
+        world.other.converge(&awaited)?;
+        assert_eq!(world.other.converge(&awaited)?, Change::Nothing);
+        assert!(first.reaches([10, 0, 0, 13])?, "it is reached where it is");
+        assert!(third.reaches([10, 0, 0, 11])?);
+        let before = world.other.drops(&awaited, Cause::UnknownPort)?;
+        assert!(!coming.reaches([10, 0, 0, 11])?, "it does not talk before it is here");
+        assert!(world.other.drops(&awaited, Cause::UnknownPort)? > before);
+        // It is here: all hear of it, and it talks.
+        let mut here = awaited.clone();
+        here.lans[0].awaited.clear();
+        here.lans[0].members[2] = Card(3).here();
+        world.other.converge(&here)?;
+        let mut gateway = made[0].1.clone();
+        gateway.lans[0].members[2] = Card(3).at(At::Host { underlay: "192.0.2.2".parse()? });
+        world.gateway.converge(&gateway)?;
+        assert!(first.reaches([10, 0, 0, 13])?);
+        assert!(coming.reaches([10, 0, 0, 11])?);
+        assert!(coming.asks_dhcp()?.is_some());
+        Ok(())
+    })
+}
+
+#[test]
 fn a_card_that_runs_is_announced_on_its_host_and_nowhere_else() -> Result<()> {
     inside("many_hosts::a_card_that_runs_is_announced_on_its_host_and_nowhere_else", |scene| {
         let world = World::new(&scene)?;

@@ -4,6 +4,7 @@
 //! is a network namespace in which [`Linux`] acts; a guest is one behind a pair whose outer end
 //! has the name of its tap. This needs root, and fails without it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -300,6 +301,7 @@ pub(crate) fn lan(number: u8, members: Vec<Member>) -> Lan {
         speed: None,
         exit: None,
         routes: vec![],
+        awaited: BTreeSet::new(),
     }
 }
 

@@ -88,6 +88,7 @@ fn segment(lan: &Lan, wanted: &Wanted, zones: &BTreeMap<Key, u16>) -> Segment {
         ports.insert(mac, port);
         neighbours.extend(addresses(member).map(|address| (address, mac)));
     }
+    taps.extend(lan.awaited.iter().map(|tap| (tap.clone(), None)));
     let services = (!taps.is_empty()).then(|| Services::of(lan, wanted, key, zones[&key]));
     if let Some(services) = &services {
         let mac = key.gateway();

@@ -78,8 +78,10 @@ fn members<'a>(group: &Routed, wanted: &'a Wanted) -> impl Iterator<Item = &'a L
 }
 
 fn has_guests(group: &Routed, wanted: &Wanted) -> bool {
-    let mut all = members(group, wanted).flat_map(|lan| &lan.members);
-    all.any(|member| matches!(member.at, At::Here { .. }))
+    members(group, wanted).any(|lan| {
+        let mut all = lan.members.iter();
+        !lan.awaited.is_empty() || all.any(|member| matches!(member.at, At::Here { .. }))
+    })
 }
 
 fn group_of<'a>(lan: &Lan, wanted: &'a Wanted) -> Option<&'a Routed> {

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use protocol::ids::SiteId;
 
 use super::super::check::{Contradiction, check};
+use super::super::names::Tap;
 use super::super::{
-    Exit, GroupId, Hop, Outside, Peer, Ports, Public, Route, Rule, Traffic, Wanted,
+    At, Exit, GroupId, Hop, Outside, Peer, Ports, Public, Route, Rule, Traffic, Wanted,
 };
-use super::{everywhere, lan, public, routed};
+use super::{everywhere, lan, machine, public, routed};
 
 #[test]
 fn networks_are_routed_that_fit_together_by_routes_that_lead_somewhere() {
@@ -47,6 +48,22 @@ fn networks_are_routed_that_fit_together_by_routes_that_lead_somewhere() {
         let fault = refused(&|it| it.lans[0].routes.push(route));
         assert!(matches!(fault, Contradiction::Route { .. }), "{to}: {fault}");
     }
+}
+
+#[test]
+fn a_card_is_awaited_once_and_not_where_it_is() {
+    let tap = |number| Tap::of(machine(number), 0);
+    let mut wanted = routed();
+    wanted.lans[0].awaited.insert(tap(99));
+    assert_eq!(check(&wanted), Ok(()));
+    wanted.lans[1].awaited.insert(tap(99));
+    assert!(matches!(check(&wanted), Err(Contradiction::Awaited { .. })));
+    let mut wanted = everywhere();
+    let At::Here { tap, .. } = &wanted.lans[0].members[0].at else { panic!("it is here") };
+    let tap = tap.clone();
+    wanted.lans[0].awaited.insert(tap);
+    let refused = check(&wanted);
+    assert!(matches!(refused, Err(Contradiction::Twice { .. })), "{refused:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod check;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -57,6 +58,7 @@ pub(super) fn lan(number: u8, members: Vec<Member>) -> Lan {
         speed: None,
         exit: None,
         routes: vec![],
+        awaited: BTreeSet::new(),
     }
 }
 
