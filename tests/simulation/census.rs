@@ -91,6 +91,8 @@ census! {
     verbs_there,
     /// Networks that reached another site.
     networks_joined,
+    /// Networks that are routed with others and reached another site.
+    networks_routed,
     /// Security groups of which another site was told.
     groups_told,
     /// Networks of which nothing was left at another site.

@@ -299,7 +299,10 @@ impl World {
                 Message::Network { word: Word::Joined(_), .. } => census.networks_joined += 1,
                 Message::Network { word: Word::Over, .. } => census.networks_left += 1,
                 Message::Network { word: Word::End { .. }, .. } => census.sites_introduced += 1,
-                Message::Network { word: Word::Terms(_) | Word::Member { .. }, .. }
+                Message::Network { word: Word::Terms(terms), .. } => {
+                    census.networks_routed += u64::from(terms.group.is_some());
+                }
+                Message::Network { word: Word::Member { .. }, .. }
                 | Message::Consent { .. }
                 | Message::Accept(_)
                 | Message::Order { .. }

@@ -41,8 +41,23 @@ fn lan() -> BTreeMap<NetworkName, Network> {
     BTreeMap::from([(LAN.parse().expect("a label"), Network::default())])
 }
 
+/// Two networks that are routed to each other.
+fn routed() -> BTreeMap<NetworkName, Network> {
+    let group = Some("routed".parse().expect("a group's name"));
+    let network = Network { group, ..Network::default() };
+    let names = ROUTED.map(|name| name.parse().expect("a label"));
+    names.into_iter().map(|name| (name, network.clone())).collect()
+}
+
+/// What two networks that are routed to each other are called.
+const ROUTED: [&str; 2] = ["inner", "outer"];
+
 fn on_lan() -> BTreeMap<NetworkName, Attachment> {
-    BTreeMap::from([(LAN.parse().expect("a label"), Attachment::default())])
+    on(LAN)
+}
+
+fn on(network: &str) -> BTreeMap<NetworkName, Attachment> {
+    BTreeMap::from([(network.parse().expect("a label"), Attachment::default())])
 }
 
 impl World {
@@ -179,6 +194,7 @@ impl World {
 
     fn manifest(&mut self) -> Manifest {
         let tiers = self.chance.between(1, 3);
+        let is_routed = self.chance.once_in(3);
         let mut components: BTreeMap<ComponentName, Component> = BTreeMap::new();
         for tier in 0..tiers {
             let name: ComponentName = format!("tier-{tier}").parse().expect("a component's name");
@@ -193,7 +209,10 @@ impl World {
                 size: self.size(),
                 replicas: u32::try_from(self.chance.between(1, 8 / tiers)).expect("a few"),
                 after,
-                networks: on_lan(),
+                networks: match is_routed {
+                    true => on(self.chance.pick(&ROUTED).expect("there are some")),
+                    false => on_lan(),
+                },
                 security: default_memberships(),
                 sites: self.directive(),
                 on_partition: self.on_partition(),
@@ -204,7 +223,7 @@ impl World {
         let service = format!("service-{}", self.clients.len());
         Manifest::new(
             service.parse().expect("a service's name"),
-            lan(),
+            if is_routed { routed() } else { lan() },
             SecurityGroups::new(),
             components,
         )

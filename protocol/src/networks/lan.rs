@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Only the home speaks about its networks, to the sites that run a machine on them, and to these
-//! only. Its words come in order and once each (see [`crate::site`]), so that each is about what
+//! only. Networks of a group are routed to each other wherever a machine of one is, so who has a
+//! machine on one of them is told of all. Its words come in order and once each (see [`crate::site`]), so that each is about what
 //! has changed. A site forwards a machine's frames only from the place that its home says it has.
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gateway::Gateway;
 use super::{Offset, Prefix4, Prefix6, Speed};
-use crate::ids::{MachineId, SiteId};
+use crate::ids::{MachineId, NetworkId, SiteId};
 use crate::security::{GroupName, MEMBERSHIPS_MAX, Rules};
 use crate::sla::Class;
 
@@ -108,6 +109,9 @@ pub struct Terms {
     pub outbound: bool,
     /// The domain of its names below `internal`: its service's; none for single machines.
     pub domain: Option<String>,
+    /// The first network of its group; none if it stands alone. Networks of one home that say the
+    /// same are routed to each other.
+    pub group: Option<NetworkId>,
 }
 
 /// A card on a network.

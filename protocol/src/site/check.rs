@@ -48,6 +48,9 @@ pub enum Violation {
     SharedVni(Vni),
     /// A member of a network that does not reach here.
     StrayMember(SiteId, NetworkId),
+    /// A network of this site's of which another site hears that has no machine on it, nor on one
+    /// that is routed with it; or of which one does not hear that has.
+    WrongSites(NetworkId),
     /// A public address of no pool, or of a card that is not there.
     StrayPublic(Ipv4Addr),
     /// A network that nothing needs any more.
@@ -72,6 +75,7 @@ impl Site {
         self.judge_machines(&mut found);
         self.judge_agreements(&mut found);
         self.judge_networks(&mut found);
+        self.judge_sites(&mut found);
         self.judge_publics(&mut found);
         found
     }
@@ -111,6 +115,40 @@ impl Site {
             let service = network.service.and_then(|service| self.services.get(&service));
             if service.is_none_or(|it| matches!(it.stage, Stage::Ended | Stage::Refused)) {
                 found.push(Violation::DesertedNetwork(*id));
+            }
+        }
+    }
+
+    fn judge_sites(&self, found: &mut Vec<Violation>) {
+        let me = self.me();
+        // Networks of one group count as one: that of the first.
+        let mut firsts = BTreeMap::new();
+        let mut first: BTreeMap<NetworkId, NetworkId> = BTreeMap::new();
+        for (id, network) in self.networks.iter() {
+            let group = network.group.as_ref().map(|group| (network.service, group));
+            first.insert(*id, group.map_or(*id, |group| *firsts.entry(group).or_insert(*id)));
+        }
+        let mut sites: BTreeMap<NetworkId, BTreeSet<SiteId>> = BTreeMap::new();
+        for (_, row) in self.machines.iter() {
+            let site = match &row.place {
+                Place::Here(_) => me,
+                Place::There { site, .. } => *site,
+                Place::Nowhere
+                | Place::Sought { .. }
+                | Place::Postponed
+                | Place::Held(_)
+                | Place::Accepted(_) => continue,
+            };
+            let on = row.addresses.iter().filter_map(|at| first.get(&at.network));
+            for group in on {
+                sites.entry(*group).or_default().insert(site);
+            }
+        }
+        for (id, group) in &first {
+            let there = sites.get(group).into_iter().flatten().copied().chain([me]);
+            let told = self.lans.get(&(me, *id)).map(|lan| lan.ends.keys().copied().collect());
+            if told != Some(there.collect::<BTreeSet<_>>()) {
+                found.push(Violation::WrongSites(*id));
             }
         }
     }

@@ -5,6 +5,7 @@
 //! machines are moved has to think of networks, and none can forget to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use super::super::state::{Attached, Lan, Machine, Network, Place};
 use super::super::{LANS_MAX, Site, Turn};
@@ -18,10 +19,11 @@ use crate::networks::{MEMBERS_MAX, Offset};
 type Changed = BTreeMap<Offset, Option<Member>>;
 
 impl Site {
-    /// Makes the row that this site itself has of a network of its own.
-    pub(super) fn found_lan(&mut self, id: NetworkId) {
+    /// Makes the row that this site itself has of a network of its own; `group` is the first one of
+    /// its group.
+    pub(super) fn found_lan(&mut self, id: NetworkId, group: Option<NetworkId>) {
         let Some(network) = self.networks.get(&id) else { return };
-        let terms = self.terms_of(network);
+        let terms = self.terms_of(network, group);
         let Some(vni) = self.free_vni() else { return };
         let own = End { vni, gateway: self.gateway() };
         let ends = BTreeMap::from([(self.me(), Some(own))]);
@@ -29,7 +31,7 @@ impl Site {
         self.lans.insert((self.me(), id), Lan { terms, own, ends, groups });
     }
 
-    fn terms_of(&self, network: &Network) -> Terms {
+    fn terms_of(&self, network: &Network, group: Option<NetworkId>) -> Terms {
         let service = network.service.and_then(|service| self.services.get(&service));
         Terms {
             prefix: network.prefix,
@@ -38,6 +40,7 @@ impl Site {
             class: network.class,
             outbound: network.outbound,
             domain: service.map(|service| service.manifest.service().to_string()),
+            group,
         }
     }
 
@@ -70,11 +73,18 @@ impl Site {
                 }
             }
         }
+        let gone = self.networks.touched().filter(|id| self.networks.get(id).is_none());
+        let gone: Vec<NetworkId> = gone.copied().collect();
+        // Who is on a network concerns those on the others of its group.
+        for network in changed.keys().chain(&gone).copied().collect::<Vec<_>>() {
+            for routed in self.routed_with(network) {
+                changed.entry(routed).or_default();
+            }
+        }
         for (network, members) in changed {
             self.tell(network, &members, turn);
         }
-        let gone = self.networks.touched().filter(|id| self.networks.get(id).is_none());
-        for network in gone.copied().collect::<Vec<_>>() {
+        for network in gone {
             self.forget_lan(self.me(), network);
         }
         if self.nodes.touched().next().is_some() {
@@ -130,11 +140,30 @@ impl Site {
         members.collect()
     }
 
+    /// The networks of this site's tenants that are routed with one of them, and that one.
+    fn routed_with(&self, network: NetworkId) -> Vec<NetworkId> {
+        let me = self.me();
+        let group = self.lans.get(&(me, network)).and_then(|lan| lan.terms.group);
+        let Some(group) = group else { return vec![network] };
+        let own = self.lans.range(Self::all_of(me));
+        let routed = own.filter(|(_, lan)| lan.terms.group == Some(group));
+        routed.map(|((_, network), _)| *network).collect()
+    }
+
+    /// The sites that are on a network of this site's, for a machine on it or on one that is routed
+    /// with it. On one that is over there is nobody but the home.
+    fn sites_on(&self, network: NetworkId) -> BTreeSet<SiteId> {
+        let me = self.me();
+        let is_over = self.networks.get(&network).is_none();
+        let routed = if is_over { Vec::new() } else { self.routed_with(network) };
+        let members = routed.into_iter().flat_map(|network| self.members_on(me, network));
+        members.filter_map(|(_, member)| member.site).chain([me]).collect()
+    }
+
     /// Tells everybody on a network what is new to them.
     fn tell(&mut self, network: NetworkId, changed: &Changed, turn: &Turn) {
         let me = self.me();
-        let sites = self.members_on(me, network).filter_map(|(_, member)| member.site);
-        let now: BTreeSet<SiteId> = sites.chain([me]).collect();
+        let now = self.sites_on(network);
         let Some(lan) = self.lans.get(&(me, network)) else { return };
         let before: BTreeSet<SiteId> = lan.ends.keys().copied().collect();
         for gone in before.difference(&now) {
@@ -234,11 +263,15 @@ impl Site {
         }
     }
 
+    /// The keys of all networks of a home.
+    fn all_of(home: SiteId) -> RangeInclusive<(SiteId, NetworkId)> {
+        let [first, last] = [uuid::Uuid::nil(), uuid::Uuid::max()].map(NetworkId::from_uuid);
+        (home, first)..=(home, last)
+    }
+
     fn terms_said(&mut self, from: SiteId, network: NetworkId, terms: &Terms, turn: &Turn) {
-        let of_it = (from, NetworkId::from_uuid(uuid::Uuid::nil()))
-            ..=(from, NetworkId::from_uuid(uuid::Uuid::max()));
         let known = self.lans.get(&(from, network)).map(|lan| lan.own.vni);
-        if known.is_none() && self.lans.range(of_it).count() >= LANS_MAX {
+        if known.is_none() && self.lans.range(Self::all_of(from)).count() >= LANS_MAX {
             return;
         }
         // Whoever says its terms begins anew: what was known before is not.

@@ -15,7 +15,7 @@ use super::super::command::Refusal;
 use super::super::state::{Attached, Holder, Network, Stage};
 use super::super::{NETWORKS_MAX, Site, Turn};
 use crate::ids::{MachineId, NetworkId, ServiceId, SiteId, TenantId};
-use crate::manifest::{self, Component, LAN, Manifest, NetworkName};
+use crate::manifest::{self, Component, GroupName, LAN, Manifest, NetworkName};
 use crate::networks::{MEMBERS_MAX, Offset, Prefix4, Prefix6};
 
 /// What the networks of one service are called, and by what.
@@ -42,6 +42,7 @@ impl Site {
         let mut given: Vec<Prefix4> =
             manifest.networks().values().filter_map(|network| network.prefix).collect();
         let mut named = Named::new();
+        let mut groups: BTreeMap<GroupName, NetworkId> = BTreeMap::new();
         for (subnet, (name, asked)) in (1..).zip(manifest.networks()) {
             let prefix = asked.prefix.unwrap_or_else(|| spare(&given));
             given.push(prefix);
@@ -50,7 +51,8 @@ impl Site {
             let network = founded(tenant, Some(service), name, asked, (prefix, prefix6));
             let id = NetworkId::from_uuid(turn.mint.uuid());
             self.networks.insert(id, network);
-            self.found_lan(id);
+            let group = asked.group.clone().map(|name| *groups.entry(name).or_insert(id));
+            self.found_lan(id, group);
             named.insert(name.clone(), id);
         }
         named
@@ -73,7 +75,7 @@ impl Site {
         let network = founded(tenant, None, &name, &asked, (spare(&[]), prefix6));
         let id = NetworkId::from_uuid(turn.mint.uuid());
         self.networks.insert(id, network);
-        self.found_lan(id);
+        self.found_lan(id, None);
         Ok(id)
     }
 

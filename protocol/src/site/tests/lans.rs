@@ -20,12 +20,29 @@ components:
     place: { sites: [gamma] }
 ";
 
-/// The service, where it runs.
-fn spread() -> (World, ServiceId, NetworkId) {
+/// A service on two networks of one group and on one that stands alone.
+const ROUTED: &str = "
+service: routed
+networks: { red: { group: one }, blue: { group: one }, green: {} }
+components:
+  a: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, networks: [red], place: { sites: [alpha] } }
+  b: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, networks: [red], place: { sites: [beta] } }
+  c: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, networks: [blue], place: { sites: [gamma] } }
+  d: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, networks: [green], place: { sites: [beta] } }
+";
+
+/// A world in which a service of alpha's runs.
+fn running(text: &str) -> (World, ServiceId) {
     let mut world = World::new(&[8, 8, 8]);
-    let manifest = Box::new(manifest::parse(SHOP.as_bytes()).unwrap());
+    let manifest = Box::new(manifest::parse(text.as_bytes()).unwrap());
     let service = world.submit(ALPHA, manifest, Mode::AllOrNothing);
     world.settle();
+    (world, service)
+}
+
+/// The service, where it runs.
+fn spread() -> (World, ServiceId, NetworkId) {
+    let (world, service) = running(SHOP);
     let (network, _) = world.parties[ALPHA].site.networks().next().unwrap();
     let network = *network;
     (world, service, network)
@@ -82,6 +99,55 @@ fn a_machine_that_comes_or_goes_is_known_everywhere_and_a_site_without_one_forge
     assert!(known(&world, BETA, network).is_empty());
     assert_eq!(known(&world, GAMMA, network), known(&world, ALPHA, network));
     assert_eq!(ends(&world, GAMMA, network), ends(&world, ALPHA, network));
+    world.ask(ALPHA, TenantAsk::End { service });
+    world.settle();
+    for party in &world.parties {
+        assert_eq!(party.site.lans().count(), 0);
+        assert_eq!(party.site.violations(), []);
+    }
+}
+
+/// The network of alpha's with this name.
+fn named(world: &World, name: &str) -> NetworkId {
+    let mut all = world.parties[ALPHA].site.networks();
+    *all.find(|(_, network)| network.name.as_str() == name).unwrap().0
+}
+
+/// Whether a site has heard of a network of alpha's.
+fn has(world: &World, at: usize, network: NetworkId) -> bool {
+    let key = (world.parties[ALPHA].id, network);
+    world.parties[at].site.lans().any(|(it, _)| *it == key)
+}
+
+#[test]
+fn who_has_a_machine_on_one_network_of_a_group_knows_all_networks_of_it() {
+    let (world, _) = running(ROUTED);
+    let [red, blue, green] = ["red", "blue", "green"].map(|name| named(&world, name));
+    for other in [BETA, GAMMA] {
+        for (network, machines) in [(red, 2), (blue, 1)] {
+            assert_eq!(known(&world, other, network), known(&world, ALPHA, network));
+            assert_eq!(known(&world, other, network).len(), machines);
+            assert_eq!(ends(&world, other, network), ends(&world, ALPHA, network));
+            assert_eq!(ends(&world, other, network).len(), 3);
+        }
+    }
+    assert!(has(&world, BETA, green) && !has(&world, GAMMA, green));
+    let home = world.parties[ALPHA].id;
+    let lans = world.parties[GAMMA].site.lans();
+    let said: BTreeSet<_> = lans.map(|((of, _), lan)| (*of, lan.terms.group)).collect();
+    assert_eq!(said, BTreeSet::from([(home, Some(blue))]), "the first by name");
+}
+
+#[test]
+fn a_site_without_a_machine_on_any_network_of_a_group_forgets_them_all() {
+    let (mut world, service) = running(ROUTED);
+    let [red, blue] = ["red", "blue"].map(|name| named(&world, name));
+    let (_, there) = known(&world, ALPHA, blue).pop_first().unwrap();
+    world.update(ALPHA, there.machine, Verb::Destroy);
+    world.settle();
+    assert!(!has(&world, GAMMA, red) && !has(&world, GAMMA, blue));
+    assert!(has(&world, BETA, red) && has(&world, BETA, blue), "red has a machine at beta");
+    assert_eq!(ends(&world, BETA, blue), ends(&world, ALPHA, blue));
     world.ask(ALPHA, TenantAsk::End { service });
     world.settle();
     for party in &world.parties {

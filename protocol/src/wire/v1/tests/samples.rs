@@ -214,6 +214,7 @@ fn word(variant: usize, longest: bool) -> Word {
             class: Class::Gold,
             outbound: true,
             domain: Some(label),
+            group: Some(NetworkId::from_uuid(uuid(6))),
         }),
         16 => {
             let member = Member {
