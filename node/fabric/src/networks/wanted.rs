@@ -213,7 +213,8 @@ pub enum At {
 /// A speed: at least one byte a second, at most 4.29 GB a second.
 pub type BytesPerSecond = NonZeroU32;
 
-/// The number of a group, within its network.
+/// The number of a group, within its network and those that are routed with it: there it is the
+/// same group.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct GroupId(pub u32);
 
@@ -265,6 +266,6 @@ pub struct Ports {
 pub enum Peer {
     /// These addresses.
     Prefix(IpNet),
-    /// The cards of a group of the same network.
+    /// The cards of a group, on the same network or on one that is routed with it.
     Group(GroupId),
 }

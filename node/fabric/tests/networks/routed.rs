@@ -8,7 +8,8 @@ use std::io::{Read as _, Write as _};
 use anyhow::{Context as _, Result};
 use fabric::Change;
 use fabric::networks::{
-    At, Cause, Hop, Member, Peer, Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted, bridge,
+    At, Cause, GroupId, Hop, Member, Peer, Route, Routed, Rule, Traffic, Tunnel, Vni, Wanted,
+    bridge,
 };
 
 use crate::many_hosts::{Liar, frame, udp};
@@ -109,7 +110,9 @@ fn both(red: Vec<Member>, blue: Vec<Member>, numbers: [u32; 2]) -> Result<Wanted
         let [.., last] = member.v4.context("v4")?.octets();
         (member.v4, member.v6) =
             (Some([10, 0, 1, last].into()), format!("fd00:2::{last}").parse().ok());
+        member.groups = vec![GroupId(2)];
     }
+    blue.groups[0].id = GroupId(2);
     let allow = |nets: [&str; 2]| {
         let rule = |net: &str| Rule {
             traffic: Traffic::Any,
@@ -185,6 +188,22 @@ fn groups_and_the_lack_of_a_group_hold_between_networks() -> Result<()> {
         assert!(!reaches(&guests[1], ADDRESSES[3][0])?);
         assert!(world.beta.drops(&all[2], Cause::Group)? > before);
         assert!(reaches(&guests[3], ADDRESSES[0][0])?, "red is open to blue");
+        // A rule about red's group lets in red's cards, and so does a card's being in it.
+        let red = all[2].lans[0].groups[0].clone();
+        let blue = &mut all[2].lans[1];
+        let rule = Rule { traffic: Traffic::Any, peer: Peer::Group(red.id) };
+        blue.groups[0].ingress = vec![rule];
+        blue.groups.push(red.clone());
+        world.beta.converge(&all[2])?;
+        assert!(reaches(&guests[0], ADDRESSES[3][0])? && reaches(&guests[1], ADDRESSES[3][1])?);
+        let blue = &mut all[2].lans[1];
+        blue.groups[0].ingress.clear();
+        world.beta.converge(&all[2])?;
+        assert!(!reaches(&guests[0], ADDRESSES[3][0])?);
+        let card = all[2].lans[1].members.iter_mut().find(|it| it.mac == Card(4).mac());
+        card.context("no card 4")?.groups.push(red.id);
+        world.beta.converge(&all[2])?;
+        assert!(reaches(&guests[0], ADDRESSES[3][0])? && reaches(&guests[1], ADDRESSES[3][1])?);
         // Without the group there is no router, and nothing stays of it.
         let mut apart = World::wanted()?;
         apart.iter_mut().for_each(|wanted| wanted.routed.clear());

@@ -15,6 +15,7 @@ use nftables::types::NfHook;
 
 use super::super::super::names::{Key, Kind};
 use super::super::super::wanted::{At, Group, Lan, Member, Peer, Ports, Rule, Traffic, Wanted};
+use super::super::router::siblings;
 use super::super::services::{METADATA_V4, METADATA_V6};
 use super::super::{PASSING, addresses};
 use super::words::{
@@ -84,7 +85,7 @@ pub(super) fn filter(wanted: &Wanted, zones: &BTreeMap<Key, u16>, table: &mut Ta
             if lan.members.iter().any(|member| matches!(member.at, At::Here { .. })) {
                 let key = Key::of(lan.identity);
                 let chain = format!("{}-{key}", way.name());
-                network(lan, key, way, &chain, table);
+                network((lan, wanted), way, &chain, table);
                 ways.push((text(key.name(Kind::Bridge)), goto(chain)));
             }
         }
@@ -114,7 +115,8 @@ fn own_ends(lan: &Lan) -> impl Iterator<Item = Step> {
     ends.flatten().map(|(family, end, own)| is(field(family.header(), end), any(own)))
 }
 
-fn network(lan: &Lan, key: Key, way: Way, chain: &str, table: &mut Table) {
+fn network((lan, wanted): (&Lan, &Wanted), way: Way, chain: &str, table: &mut Table) {
+    let key = Key::of(lan.identity);
     for step in always(lan) {
         table.rule(chain, step.into_iter().chain([accept()]));
     }
@@ -139,7 +141,7 @@ fn network(lan: &Lan, key: Key, way: Way, chain: &str, table: &mut Table) {
         }
     }
     for group in &lan.groups {
-        rules(lan, group, way, &name(key, way, group.id.0), table);
+        rules((lan, wanted), group, way, &name(key, way, group.id.0), table);
     }
 }
 
@@ -180,17 +182,17 @@ fn always(lan: &Lan) -> Vec<Vec<Step>> {
     always
 }
 
-fn rules(lan: &Lan, group: &Group, way: Way, chain: &str, table: &mut Table) {
+fn rules(at: (&Lan, &Wanted), group: &Group, way: Way, chain: &str, table: &mut Table) {
     // The chain is there even if it says nothing: cards jump to it.
     table.chains.entry(chain.to_owned()).or_default();
-    for (family, own) in of_group(lan, group.id.0) {
+    for (family, own) in of_group(at, group.id.0) {
         table.rule(chain, [is(way.peer(family), any(own)), accept()]);
     }
     for rule in way.rules(group) {
         let peers = match rule.peer {
             Peer::Prefix(net) => vec![within(net, way)],
             Peer::Group(id) => {
-                of_group(lan, id.0).map(|(family, all)| is(way.peer(family), any(all))).collect()
+                of_group(at, id.0).map(|(family, all)| is(way.peer(family), any(all))).collect()
             }
         };
         for peer in peers {
@@ -200,10 +202,17 @@ fn rules(lan: &Lan, group: &Group, way: Way, chain: &str, table: &mut Table) {
     }
 }
 
-/// The addresses of a group's cards, of each family that has any.
-fn of_group(lan: &Lan, id: u32) -> impl Iterator<Item = (Family, Vec<Word>)> {
+/// The addresses of a group's cards, of each family that has any: of those on the network, and of
+/// those on the others that are routed with it.
+fn of_group((lan, wanted): (&Lan, &Wanted), id: u32) -> impl Iterator<Item = (Family, Vec<Word>)> {
     let is_in = |member: &&Member| member.groups.iter().any(|group| group.0 == id);
-    let all: Vec<IpAddr> = lan.members.iter().filter(is_in).flat_map(addresses).collect();
+    let own = lan.members.iter().filter(is_in).flat_map(addresses);
+    let routed = siblings(lan, wanted).into_iter().flat_map(|lan| &lan.members);
+    // What is valid on one link only does not come from another.
+    let routed = routed.filter(is_in).flat_map(|member| {
+        member.v4.map(IpAddr::from).into_iter().chain(member.v6.map(IpAddr::from))
+    });
+    let all: Vec<IpAddr> = own.chain(routed).collect();
     by_family(all).into_iter().filter(|(_, all)| !all.is_empty())
 }
 
