@@ -6,8 +6,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use fabric::HostName;
 use fabric::networks::{
-    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Public, Tap, Tunnel,
-    Wanted, bridge, check,
+    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Public, Routed, Tap,
+    Tunnel, Wanted, bridge, check,
 };
 use hypervisor::backend::Plug;
 use ipnet::IpNet;
@@ -16,10 +16,10 @@ use protocol::ids::{HostId, MachineName, NetworkId, NodeId, SiteId};
 use protocol::networks::gateway::{Gateway, TunnelKey, Uplink};
 use protocol::networks::{self, Offset, Speed, lan};
 use protocol::site::Site;
-use protocol::site::state::Node;
+use protocol::site::state::{Lan as Row, Node};
 
 use super::arrivals::Arrivals;
-use super::security;
+use super::security::Named;
 use crate::config;
 
 /// The interface that leads to other sites.
@@ -95,7 +95,7 @@ pub(super) fn of(
         closed: view.hosts.values().map(|host| IpNet::from(*host)).collect(),
     });
     let (underlay, tunnel) = (view.underlay, view.tunnel());
-    let mut wanted = Wanted {
+    let bare = Wanted {
         lans: Vec::new(),
         underlay,
         tunnel,
@@ -104,16 +104,28 @@ pub(super) fn of(
         resolvers: network.resolvers.clone(),
         routed: Vec::new(),
     };
-    let mut refused = Vec::new();
-    for ((home, network), lan) in site.lans() {
-        let Some(lan) = view.lan(*home, *network, lan) else { continue };
-        // Each is checked by itself, so that one that contradicts itself is left out alone.
-        wanted.lans.push(lan);
-        let alone = Wanted { lans: wanted.lans.split_off(wanted.lans.len() - 1), ..wanted.clone() };
-        match check(&alone) {
-            Ok(()) => wanted.lans.extend(alone.lans),
-            Err(fault) => refused.push(fault),
+    let (mut wanted, mut refused) = (bare.clone(), Vec::new());
+    for group in view.groups() {
+        let mut together = bare.clone();
+        for lan in group {
+            // Each is checked by itself, so that one that contradicts itself is left out alone.
+            let alone = Wanted { lans: vec![lan], ..bare.clone() };
+            match check(&alone) {
+                Ok(()) => together.lans.extend(alone.lans),
+                Err(fault) => refused.push(fault),
+            }
         }
+        if together.lans.len() > 1 {
+            let lans = together.lans.iter().map(|lan| lan.identity).collect();
+            together.routed.push(Routed { lans });
+            // Those that cannot have a router between them go on without.
+            if let Err(fault) = check(&together) {
+                refused.push(fault);
+                together.routed.clear();
+            }
+        }
+        wanted.lans.extend(together.lans);
+        wanted.routed.extend(together.routed);
     }
     wanted.public = published(site, &wanted.lans);
     Plan { wanted, refused }
@@ -183,33 +195,34 @@ impl<'a> View<'a> {
         Some(Tunnel { device, address: self.gateway?.gateway.key.address() })
     }
 
-    /// A network, if a guest here is on it, or if it passes through here: from the site's other
-    /// hosts to other sites.
-    fn lan(
-        &self,
-        home: SiteId,
-        network: NetworkId,
-        row: &protocol::site::state::Lan,
-    ) -> Option<Lan> {
-        let terms = &row.terms;
-        let members = self.site.members_on(home, network);
-        let members: Vec<Member> =
-            members.filter_map(|(offset, member)| self.member(home, row, offset, member)).collect();
-        let awaited = self.awaited(home, network, &members);
-        let any = |is: fn(&At) -> bool| members.iter().any(|member| is(&member.at));
-        let here = any(|at| matches!(at, At::Here { .. }));
-        let passes =
-            any(|at| matches!(at, At::Host { .. })) && any(|at| matches!(at, At::Site { .. }));
-        let exit = if terms.outbound { self.exit(home, row) } else { None };
-        if !here
-            && awaited.is_empty()
-            && !passes
-            && (exit != Some(Exit::Here) || members.is_empty())
-        {
-            return None;
+    /// The networks that have to do with this host: those of a group together, a network that stands
+    /// alone by itself.
+    fn groups(&self) -> Vec<Vec<Lan>> {
+        let mut rows: BTreeMap<(SiteId, NetworkId), Vec<(NetworkId, &Row)>> = BTreeMap::new();
+        for ((home, network), row) in self.site.lans() {
+            let first = row.terms.group.unwrap_or(*network);
+            rows.entry((*home, first)).or_default().push((*network, row));
         }
+        let groups = rows.into_iter().map(|((home, _), rows)| self.group(home, &rows));
+        groups.filter(|group| concerns(group)).collect()
+    }
+
+    fn group(&self, home: SiteId, rows: &[(NetworkId, &Row)]) -> Vec<Lan> {
+        // What is routed to each other has the same security groups under the same numbers.
+        let named = Named::on(rows.iter().map(|(_, row)| &row.groups));
+        rows.iter().map(|(network, row)| self.lan((home, *network), row, &named)).collect()
+    }
+
+    fn lan(&self, (home, network): (SiteId, NetworkId), row: &Row, named: &Named) -> Lan {
+        let terms = &row.terms;
+        let id = (home, network);
+        let members = self.site.members_on(home, network);
+        let members: Vec<Member> = members
+            .filter_map(|(offset, member)| self.member(id, row, named, (offset, member)))
+            .collect();
+        let awaited = self.awaited(home, network, &members);
         let domain = terms.domain.as_deref().map(|service| [service, "internal"]);
-        Some(Lan {
+        Lan {
             identity: Identity { home, network },
             v4: Some(terms.prefix.net()),
             v6: Some(terms.prefix6.net()),
@@ -217,12 +230,12 @@ impl<'a> View<'a> {
             vni: row.own.vni,
             domain: domain.into_iter().flatten().map(HostName::nearest).collect(),
             members,
-            groups: security::groups(&row.groups),
+            groups: named.groups(&row.groups),
             speed: None,
-            exit,
+            exit: if terms.outbound { self.exit(home, row) } else { None },
             routes: Vec::new(),
             awaited,
-        })
+        }
     }
 
     /// The taps of cards that are on their way here, and are not here yet.
@@ -238,7 +251,7 @@ impl<'a> View<'a> {
     }
 
     /// Where a network meets the public network: at its home's gateway.
-    fn exit(&self, home: SiteId, row: &protocol::site::state::Lan) -> Option<Exit> {
+    fn exit(&self, home: SiteId, row: &Row) -> Option<Exit> {
         match self.gateway {
             None => Some(Exit::Host { underlay: self.gateway_at? }),
             Some(_) if Some(home) == self.me => self.has_outside.then_some(Exit::Here),
@@ -251,13 +264,12 @@ impl<'a> View<'a> {
 
     fn member(
         &self,
-        home: SiteId,
-        row: &protocol::site::state::Lan,
-        offset: Offset,
-        member: &lan::Member,
+        (home, network): (SiteId, NetworkId),
+        row: &Row,
+        named: &Named,
+        (offset, member): (Offset, &lan::Member),
     ) -> Option<Member> {
-        let name = MachineName { home, machine: member.machine };
-        let at = self.place(name, row, member)?;
+        let at = self.place((home, network), row, member)?;
         let names = [Some(&member.name), member.component.as_ref()];
         let mut seen = BTreeSet::new();
         let names = names.into_iter().flatten().filter(|name| seen.insert(*name));
@@ -266,7 +278,7 @@ impl<'a> View<'a> {
             v4: row.terms.prefix.address(offset),
             v6: Some(row.terms.prefix6.address(offset)),
             names: names.map(|name| HostName::nearest(name)).collect(),
-            groups: security::memberships(&row.groups, &member.groups),
+            groups: named.memberships(&row.groups, &member.groups),
             at,
         })
     }
@@ -274,8 +286,8 @@ impl<'a> View<'a> {
     /// Where a card is; nowhere if it is not known how it is reached.
     fn place(
         &self,
-        name: MachineName,
-        row: &protocol::site::state::Lan,
+        (home, network): (SiteId, NetworkId),
+        row: &Row,
         member: &lan::Member,
     ) -> Option<At> {
         let site = member.site?;
@@ -288,13 +300,32 @@ impl<'a> View<'a> {
                 None => Some(At::Host { underlay: self.gateway_at? }),
             };
         }
-        let host = self.site.guest(name)?.lodging.host;
+        let name = MachineName { home, machine: member.machine };
+        let guest = self.site.guest(name)?;
+        // A guest's hull says where its cards are plugged in, whatever its home says of them.
+        let card = guest.hull.cards.get(usize::from(member.card));
+        let host = card.filter(|card| card.network == network).map(|_| guest.lodging.host)?;
         if host != self.host {
             return Some(At::Host { underlay: *self.hosts.get(&host)? });
         }
         let speed = row.terms.speed.map(bytes_per_second);
         Some(At::Here { tap: Tap::of(name, member.card), from_guest: speed, to_guest: speed })
     }
+}
+
+/// Whether networks that are routed to each other have to do with this host: a guest on one of them is
+/// here or on its way, or they pass through here, from the site's other hosts to other sites, or they
+/// meet the public network here.
+fn concerns(group: &[Lan]) -> bool {
+    let any = |is: fn(&At) -> bool| {
+        group.iter().flat_map(|lan| &lan.members).any(|member| is(&member.at))
+    };
+    let leads_away = any(|at| matches!(at, At::Site { .. }))
+        || group.iter().any(|lan| matches!(lan.exit, Some(Exit::Site { .. })));
+    let passes = leads_away && any(|at| matches!(at, At::Host { .. }));
+    let leaves = group.iter().any(|lan| lan.exit == Some(Exit::Here) && !lan.members.is_empty());
+    let awaits = group.iter().any(|lan| !lan.awaited.is_empty());
+    passes || leaves || awaits || any(|at| matches!(at, At::Here { .. }))
 }
 
 /// What the fabric can hold a card to; whatever is faster than that is as fast as it is.
