@@ -22,6 +22,7 @@ mod nodes;
 mod peering;
 mod repair;
 mod rogue;
+mod routed;
 mod sites;
 mod terminal;
 mod traces;

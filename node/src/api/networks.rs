@@ -104,6 +104,7 @@ fn view(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> shapes::Network {
     let terms = &row.terms;
     let name = own(site, id).map(|network| network.name.to_string());
     let names = [terms.domain.clone(), name];
+    let own_group = own(site, id).and_then(|network| network.group.as_ref());
     shapes::Network {
         id: match own(site, id) {
             Some(_) => id.1.to_string(),
@@ -116,6 +117,10 @@ fn view(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> shapes::Network {
         speed: terms.speed.map(|speed| speed.to_string()),
         sla: terms.class,
         outbound: terms.outbound,
+        group: match own_group {
+            Some(group) => Some(group.to_string()),
+            None => terms.group.map(|first| first.to_string()),
+        },
         members: site.members_on(id.0, id.1).count(),
         sites: ends(site, row).into_keys().map(|end| called(site, end)).collect(),
     }

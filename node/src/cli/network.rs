@@ -29,12 +29,16 @@ pub(super) async fn run(
 /// Networks as people see them.
 pub(super) fn listed(networks: &[shapes::Network]) -> String {
     table(
-        &["NETWORK", "HOME", "PREFIX", "PREFIX6", "SPEED", "SLA", "MEMBERS", "SITES", "ID"],
+        &[
+            "NETWORK", "HOME", "GROUP", "PREFIX", "PREFIX6", "SPEED", "SLA", "MEMBERS", "SITES",
+            "ID",
+        ],
         networks.iter().map(|network| {
             let id = network.id.split('@').next().unwrap_or_default();
             vec![
                 network.name.clone(),
                 network.home.clone(),
+                network.group.clone().unwrap_or_default(),
                 network.prefix.clone(),
                 network.prefix6.clone(),
                 network.speed.clone().unwrap_or_default(),
@@ -59,6 +63,7 @@ pub(super) fn shown(detailed: &shapes::Detailed) -> String {
         ("speed", network.speed.clone().unwrap_or_else(|| "not limited".to_owned())),
         ("sla", network.sla.to_string()),
         ("way out", way_out),
+        ("group", network.group.clone().unwrap_or_else(|| "none: it stands alone".to_owned())),
         ("sites", network.sites.join(", ")),
     ]);
     let cards = detailed.cards.iter().map(|card| {

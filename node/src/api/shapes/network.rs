@@ -24,6 +24,9 @@ pub struct Network {
     pub sla: Class,
     /// Whether machines without a public address reach the public network.
     pub outbound: bool,
+    /// Its group: networks of one home and one group are routed to each other; nothing if it stands
+    /// alone. A peer's is called by the id of its first network.
+    pub group: Option<String>,
     /// How many cards are on it.
     pub members: usize,
     /// The sites on it.

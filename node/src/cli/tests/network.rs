@@ -18,6 +18,7 @@ fn red() -> Network {
         speed: Some("5MBS".to_owned()),
         sla: Class::Gold,
         outbound: true,
+        group: Some("both".to_owned()),
         members: 2,
         sites: ["alpha", "beta", "gamma", "delta"].map(str::to_owned).to_vec(),
     }
@@ -88,12 +89,13 @@ fn networks_are_listed_with_who_is_on_them() {
         name: "stall".to_owned(),
         home: "beta".to_owned(),
         speed: None,
+        group: None,
         ..red()
     };
     expect![[r#"
-        NETWORK   HOME   PREFIX       PREFIX6      SPEED  SLA   MEMBERS  SITES                      ID
-        shop/red  alpha  10.1.0.0/24  fd00:1::/64  5MBS   gold  2        alpha, beta, gamma, delta  0000000000ee
-        stall     beta   10.1.0.0/24  fd00:1::/64  -      gold  2        alpha, beta, gamma, delta  0000000000ff
+        NETWORK   HOME   GROUP  PREFIX       PREFIX6      SPEED  SLA   MEMBERS  SITES                      ID
+        shop/red  alpha  both   10.1.0.0/24  fd00:1::/64  5MBS   gold  2        alpha, beta, gamma, delta  0000000000ee
+        stall     beta   -      10.1.0.0/24  fd00:1::/64  -      gold  2        alpha, beta, gamma, delta  0000000000ff
     "#]].assert_eq(&listed(&[red(), foreign]));
 }
 
@@ -107,6 +109,7 @@ fn a_network_is_shown_with_what_is_wrong_between_its_sites() {
         speed     5MBS
         sla       gold
         way out   at alpha
+        group     both
         sites     alpha, beta, gamma, delta
 
         MEMBER  ADDRESS   ADDRESS6   MAC                PLACE
@@ -153,6 +156,7 @@ fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
         speed     5MBS
         sla       gold
         way out   at alpha
+        group     both
         sites     alpha, beta, gamma, delta
 
         MEMBER  ADDRESS  ADDRESS6  MAC  PLACE
