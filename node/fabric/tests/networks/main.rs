@@ -1,5 +1,6 @@
 //! Claims about the networks of real hosts, in namespaces.
 
+mod floods;
 mod guests;
 mod many_hosts;
 mod names;

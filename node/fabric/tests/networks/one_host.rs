@@ -231,7 +231,7 @@ fn what_a_killed_node_left_is_taken_over() -> Result<()> {
 }
 
 /// The DHCP servers in this process namespace, which is all of ours.
-fn servers() -> Result<Vec<String>> {
+pub(crate) fn servers() -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let place = entry?.path();

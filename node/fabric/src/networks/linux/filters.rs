@@ -1,5 +1,4 @@
-//! The filters in the kernel: both tables replaced in one transaction, when they are other than
-//! planned.
+//! The filters in the kernel: each table that is other than planned replaced, in one transaction.
 //!
 //! The kernel gives rules back in a shape of its own, so the plan is not compared with them.
 //! What is compared is what the kernel gave back after the last change with what it gives back
@@ -32,13 +31,15 @@ pub(super) async fn converge(plan: &Filters, known: &mut Option<Known>) -> Resul
     let plan = plan.clone();
     let work = tokio::task::spawn_blocking(move || -> Result<_, Error> {
         let told = told(&plan)?;
-        if let Some(known) = before
-            && known.plan == plan
-            && known.told == told
-        {
-            return Ok((known, Change::Nothing));
+        if before.as_ref().is_some_and(|known| known.plan == plan && known.told == told) {
+            return Ok((Known { plan, told }, Change::Nothing));
         }
-        apply(&plan, &told)?;
+        let is_same = |(number, table): (usize, &Table)| {
+            let known = before.as_ref();
+            known
+                .is_some_and(|it| it.plan.all()[number] == table && it.told[number] == told[number])
+        };
+        apply(&plan, &told, is_same)?;
         let told = self::told(&plan)?;
         Ok((Known { plan, told }, Change::Made))
     });
@@ -85,7 +86,7 @@ const fn word(family: NfFamily) -> &'static str {
 /// How the kernel tells our tables, without counts; none for one that is not there.
 fn told(plan: &Filters) -> Result<Vec<Option<Value>>, Error> {
     let one = |table: &Table| {
-        let listed = list(&["list", "table", word(table.family), TABLE], "look at")?;
+        let listed = list(&["list", "table", word(table.family), table.name], "look at")?;
         let Some(listed) = listed else { return Ok(None) };
         let mut told: Value = serde_json::from_str(&listed).map_err(|error| unreadable(&error))?;
         let all = told.get_mut("nftables").and_then(Value::as_array_mut).into_iter().flatten();
@@ -94,7 +95,7 @@ fn told(plan: &Filters) -> Result<Vec<Option<Value>>, Error> {
         }
         Ok(Some(told))
     };
-    [&plan.bridge, &plan.inet].into_iter().map(one).collect()
+    plan.all().into_iter().map(one).collect()
 }
 
 fn unreadable(error: &serde_json::Error) -> Error {
@@ -116,11 +117,16 @@ fn objects<'a>(listed: &'a Value, kind: &'static str) -> impl Iterator<Item = &'
 
 /// One transaction: all rules go, then what nothing names any more, then all that is planned
 /// comes. Counters that stay are not touched, and connections are not these tables' matter.
-fn apply(plan: &Filters, told: &[Option<Value>]) -> Result<(), Error> {
+fn apply(
+    plan: &Filters,
+    told: &[Option<Value>],
+    is_same: impl Fn((usize, &Table)) -> bool,
+) -> Result<(), Error> {
     let mut batch = Batch::new();
-    for (table, told) in [&plan.bridge, &plan.inet].into_iter().zip(told) {
+    let other = plan.all().into_iter().zip(told).enumerate();
+    for (_, (table, told)) in other.filter(|(number, (table, _))| !is_same((*number, table))) {
         let family = table.family;
-        let named = || Named { family, name: TABLE.into(), ..Named::default() };
+        let named = || Named { family, name: table.name.into(), ..Named::default() };
         batch.add(NfListObject::Table(named()));
         batch.add_cmd(NfCmd::Flush(FlushObject::Table(named())));
         if let Some(told) = told {
@@ -139,7 +145,8 @@ fn apply(plan: &Filters, told: &[Option<Value>]) -> Result<(), Error> {
 pub(super) fn replace(table: &Table) -> io::Result<()> {
     let mut batch = Batch::new();
     let named = || {
-        NfListObject::Table(Named { family: table.family, name: TABLE.into(), ..Named::default() })
+        let (family, name) = (table.family, table.name.into());
+        NfListObject::Table(Named { family, name, ..Named::default() })
     };
     // Only what is there can be deleted.
     batch.add(named());
@@ -154,19 +161,19 @@ pub(super) fn replace(table: &Table) -> io::Result<()> {
 
 /// Chains and counters that are there and not planned.
 fn stale(table: &Table, told: &Value) -> Vec<NfListObject<'static>> {
-    let family = table.family;
+    let (family, own) = (table.family, table.name);
     let names = |kind| -> BTreeSet<String> {
         let name = |object: &Value| Some(object.get("name")?.as_str()?.to_owned());
         objects(told, kind).filter_map(name).collect()
     };
     let chains = names("chain").into_iter().filter(|name| !table.chains.contains_key(name));
     let chains = chains.map(|name| {
-        let (table, name) = (TABLE.into(), name.into());
+        let (table, name) = (own.into(), name.into());
         NfListObject::Chain(Chain { family, table, name, ..Chain::default() })
     });
     let counters = names("counter").into_iter().filter(|name| !table.counters.contains(name));
     let counters = counters.map(|name| {
-        let (table, name) = (TABLE.into(), name.into());
+        let (table, name) = (own.into(), name.into());
         NfListObject::Counter(Counter { family, table, name, ..Counter::default() })
     });
     chains.chain(counters).collect()

@@ -25,7 +25,8 @@ fn said(plan: &Plan) -> String {
             let _infallible = writeln!(text, "{}", services.configuration(directory, 7));
         }
     }
-    text + &said_of_table(&plan.filters.bridge) + &said_of_table(&plan.filters.inet)
+    plan.filters.all().into_iter().for_each(|table| text.push_str(&said_of_table(table)));
+    text
 }
 
 fn said_of_table(table: &Table) -> String {

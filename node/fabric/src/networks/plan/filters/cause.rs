@@ -43,6 +43,10 @@ causes! {
     NotForCard, "not-for-card";
     /// Faster than allowed.
     Speed, "speed";
+    /// A guest said more to all, or to the services, than they can be asked to hear.
+    Flood, "flood";
+    /// A card, or a network's exit, has too many connections, or began too many at once.
+    Connections, "connections";
     /// No group allows it.
     Group, "group";
     /// No part of any connection.

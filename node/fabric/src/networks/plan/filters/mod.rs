@@ -1,4 +1,5 @@
-//! What passes and what does not, as two nftables tables: one for frames, one for connections.
+//! What passes and what does not, as nftables tables: one for frames, one for connections, and one
+//! that counts them.
 //!
 //! | where | what is decided | file |
 //! | --- | --- | --- |
@@ -7,6 +8,7 @@
 //! | bridge, forward | what stays on this host, and what a tap is for | [`ports`], [`places`] |
 //! | bridge, input | nothing of a network reaches the host itself | [`ports`] |
 //! | inet, input | who may speak to us in VXLAN, about which network, as which card | [`overlay`] |
+//! | inet, forward | who has too many connections already | [`limits`] |
 //! | inet, forward | who may begin what with whom | [`groups`] |
 //! | inet, forward and postrouting | what goes out to the public network and comes in | [`exits`] |
 //! | inet, in an exit's namespace | whose addresses become which | [`translation`] |
@@ -15,12 +17,13 @@
 //! inet as well (the bridge is told so), under a zone of their own: equal addresses and ports of
 //! two networks are two connections.
 //!
-//! All of it is replaced in one transaction. Rules and sets have no state; what counts has a name
-//! and stays.
+//! What changes is replaced in one transaction. Rules and sets have no state, but for the table of
+//! limits, which never changes; what counts drops has a name and stays.
 
 mod cause;
 mod exits;
 mod groups;
+mod limits;
 mod overlay;
 mod places;
 mod ports;
@@ -39,14 +42,15 @@ use super::super::names::Key;
 use super::super::wanted::Wanted;
 use super::Forwards;
 
-/// The name of both tables. Whatever stands in other tables is not ours.
+/// The name of the tables. Whatever stands in others is not ours, but for the table of limits.
 pub(in super::super) const TABLE: &str = "reservoir";
 
-/// Both tables.
+/// All tables of the host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in super::super) struct Filters {
     pub(in super::super) bridge: Table,
     pub(in super::super) inet: Table,
+    pub(in super::super) limits: Table,
 }
 
 impl Filters {
@@ -57,13 +61,19 @@ impl Filters {
         exits::filter(wanted, zones, forwards, &mut inet);
         overlay::filter(wanted, &mut inet);
         groups::filter(wanted, zones, &mut inet);
-        Self { bridge, inet }
+        limits::filter(wanted, &mut inet);
+        Self { bridge, inet, limits: limits::table() }
+    }
+
+    pub(in super::super) const fn all(&self) -> [&Table; 3] {
+        [&self.bridge, &self.inet, &self.limits]
     }
 }
 
 /// One table, in the order in which it is made.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in super::super) struct Table {
+    pub(in super::super) name: &'static str,
     pub(in super::super) family: NfFamily,
     pub(in super::super) counters: BTreeSet<String>,
     pub(in super::super) chains: BTreeMap<String, Option<Hook>>,
@@ -80,7 +90,11 @@ pub(in super::super) struct Hook {
 
 impl Table {
     const fn new(family: NfFamily) -> Self {
-        Self { family, counters: BTreeSet::new(), chains: BTreeMap::new(), rules: Vec::new() }
+        Self::named(TABLE, family)
+    }
+
+    const fn named(name: &'static str, family: NfFamily) -> Self {
+        Self { name, family, counters: BTreeSet::new(), chains: BTreeMap::new(), rules: Vec::new() }
     }
 
     /// Begins a chain that the kernel calls.
@@ -117,13 +131,13 @@ impl Table {
     /// Everything in the table: counters, chains, and rules, in an order in which each finds what
     /// it names.
     pub(in super::super) fn objects(&self) -> impl Iterator<Item = NfListObject<'static>> + '_ {
-        let family = self.family;
+        let (family, own) = (self.family, self.name);
         let counters = self.counters.iter().map(move |name| {
-            let (table, name) = (TABLE.into(), name.clone().into());
+            let (table, name) = (own.into(), name.clone().into());
             NfListObject::Counter(Counter { family, table, name, ..Counter::default() })
         });
         let chains = self.chains.iter().map(move |(name, hook)| {
-            let chain = Chain { family, table: TABLE.into(), ..Chain::default() };
+            let chain = Chain { family, table: own.into(), ..Chain::default() };
             NfListObject::Chain(Chain {
                 name: name.clone().into(),
                 _type: hook.map(|it| it.kind),
@@ -134,7 +148,7 @@ impl Table {
             })
         });
         let rules = self.rules.iter().map(move |(chain, steps)| {
-            let (table, chain) = (TABLE.into(), chain.clone().into());
+            let (table, chain) = (own.into(), chain.clone().into());
             NfListObject::Rule(Rule {
                 family,
                 table,

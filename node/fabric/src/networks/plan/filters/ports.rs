@@ -15,10 +15,10 @@ use super::super::super::wanted::{At, BytesPerSecond, GroupId, Lan, Member, Want
 use super::super::addresses;
 use super::super::exit::nets;
 use super::places::{self, Place};
-use super::ways::{self, LINK_LOCAL};
+use super::ways::{self, LINK_LOCAL, services};
 use super::words::{
     Family, Step, Word, about, accept, any, bits, by_family, dispatch, faster_than, field, goto,
-    is, is_not, jump, number, one_of, prefix, text,
+    is, is_not, jump, more_often_than, number, one_of, prefix, text,
 };
 use super::{Cause, Table};
 
@@ -40,6 +40,10 @@ pub(super) const DISCOVERY: [&str; 5] = [
 /// Who listens to which group (RFC 2710, RFC 3810).
 pub(super) const LISTENING: [&str; 4] =
     ["mld-listener-query", "mld-listener-report", "mld-listener-done", "mld2-listener-report"];
+
+/// How many packets of one kind a guest may say to all, or to the services, in a second: what EC2 has
+/// for its own services.
+const SAID: u32 = 1024;
 
 pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
     table.hook("prerouting", NfHook::Prerouting, FIRST);
@@ -114,6 +118,7 @@ fn from_guest_chain(
     if let Some(speed) = speed {
         table.refuse(chain, [faster_than(speed.get())], key, Cause::Speed);
     }
+    flood(lan, chain, table);
     if lan.speed.is_some() {
         table.rule(chain, [jump(format!("speed-{}", Key::of(lan.identity)))]);
     }
@@ -155,6 +160,20 @@ fn from_guest_chain(
             key,
             Cause::ForeignAddress,
         );
+    }
+}
+
+/// What a guest says to all is heard by all of them, and what it asks the services takes a turn of
+/// theirs: of either it has so much and no more.
+fn flood(lan: &Lan, chain: &str, table: &mut Table) {
+    let key = Some(Key::of(lan.identity));
+    let to_all = is(about(MetaKey::Pkttype), one_of(&["broadcast", "multicast"]));
+    let asking = is(field("ether", "type"), text("arp"));
+    let services = by_family(services(lan)).into_iter().filter(|(_, all)| !all.is_empty());
+    let services = services.map(|(family, all)| is(field(family.header(), "daddr"), any(all)));
+    for about in [to_all, asking].into_iter().chain(services) {
+        let steps = [about, more_often_than(SAID, SAID)];
+        table.refuse(chain, steps, key, Cause::Flood);
     }
 }
 

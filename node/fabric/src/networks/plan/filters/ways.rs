@@ -45,14 +45,7 @@ pub(super) fn chain(lan: &Lan, wanted: &Wanted, table: &mut Table) {
     }
     let key = Key::of(lan.identity);
     let chain = &name(key);
-    let services = [
-        lan.gateway_v4().map(IpAddr::from),
-        lan.v4.map(|_| METADATA_V4.into()),
-        lan.gateway_v6().map(IpAddr::from),
-        lan.v6.map(|_| METADATA_V6.into()),
-        lan.v6.map(|_| link_local(key.gateway()).into()),
-    ];
-    for (family, services) in by_family(services.into_iter().flatten()) {
+    for (family, services) in by_family(services(lan)) {
         if !services.is_empty() {
             table.rule(chain, [is(field(family.header(), "daddr"), any(services)), accept()]);
         }
@@ -85,6 +78,19 @@ pub(super) fn chain(lan: &Lan, wanted: &Wanted, table: &mut Table) {
         let packets = is(field("ether", "type"), one_of(&["ip", "ip6"]));
         table.rule(chain, [packets, turned(key.exit())]);
     }
+}
+
+/// Where a network's services are asked, on every host.
+pub(super) fn services(lan: &Lan) -> impl Iterator<Item = IpAddr> + use<> {
+    let local = link_local(Key::of(lan.identity).gateway());
+    let all = [
+        lan.gateway_v4().map(IpAddr::from),
+        lan.v4.map(|_| METADATA_V4.into()),
+        lan.gateway_v6().map(IpAddr::from),
+        lan.v6.map(|_| METADATA_V6.into()),
+        lan.v6.map(|_| local.into()),
+    ];
+    all.into_iter().flatten()
 }
 
 /// The card that has an address.

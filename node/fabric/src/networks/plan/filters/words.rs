@@ -5,10 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nftables::expr::{
-    CT, CTDir, Expression, Map, Meta, MetaKey, NamedExpression, Payload, PayloadBase, PayloadField,
-    PayloadRaw, Prefix, Range, SetItem,
+    BinaryOperation, CT, CTDir, Expression, Map, Meta, MetaKey, NamedExpression, Payload,
+    PayloadBase, PayloadField, PayloadRaw, Prefix, Range, SetItem,
 };
-use nftables::stmt::{Counter, JumpTarget, Limit, Mangle, Match, Operator, Statement, VerdictMap};
+use nftables::stmt::{
+    CTCount, Counter, JumpTarget, Limit, Mangle, Match, Meter, Operator, Statement, VerdictMap,
+};
 
 pub(super) type Word = Expression<'static>;
 pub(super) type Step = Statement<'static>;
@@ -110,6 +112,46 @@ pub(super) fn becomes(key: Word, value: Word) -> Step {
 pub(super) fn in_state(state: &'static str) -> Step {
     let (left, right) = (connection("state"), text(state));
     Statement::Match(Match { left, right, op: Operator::IN })
+}
+
+/// Nothing of the connection has got through yet.
+pub(super) fn is_new() -> Step {
+    let confirmed = BinaryOperation::AND(connection("status"), text("confirmed"));
+    is(Expression::BinaryOperation(Box::new(confirmed)), number(0_u32))
+}
+
+/// Whoever the packet is from has more than this many connections.
+pub(super) fn with_more_than(meter: String, whose: Word, most: u32) -> Step {
+    let count = CTCount { val: number(most), inv: Some(true) };
+    of_each(meter, whose, Statement::CTCount(count))
+}
+
+/// Whoever the packet is from had more than this many in a second.
+pub(super) fn with_more_than_each_second(
+    meter: String,
+    whose: Word,
+    rate: u32,
+    burst: u32,
+) -> Step {
+    of_each(meter, whose, more_often_than(rate, burst))
+}
+
+/// More than this many packets came in a second.
+pub(super) fn more_often_than(rate: u32, burst: u32) -> Step {
+    Statement::Limit(Limit {
+        rate,
+        rate_unit: None,
+        per: Some("second".into()),
+        burst: Some(burst),
+        burst_unit: None,
+        inv: Some(true),
+    })
+}
+
+/// A question that is asked about each by itself.
+fn of_each(meter: String, whose: Word, question: Step) -> Step {
+    let (name, key, stmt) = (meter.into(), whose, Box::new(question));
+    Statement::Meter(Meter { name, key, stmt })
 }
 
 /// More than this many bytes came in a second. The burst is what comes in a tenth of it, and at
