@@ -39,6 +39,10 @@ pub struct ExitState {
     pub connections: u64,
     /// The public addresses that cards have for themselves.
     pub public: Vec<IpAddr>,
+    /// Whether the host keeps IPv6 from going out: its kernel cannot forward it for single
+    /// interfaces (`force_forwarding`, Linux 6.17), and its administrator does not have it forwarded
+    /// for all of them.
+    pub keeps_ipv6: bool,
 }
 
 /// An interface.

@@ -11,7 +11,7 @@ use fabric::networks::{Cause, Exit, Lan, Wanted};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, sendto, socket};
 
-use crate::many_hosts::{frame, udp};
+use crate::liars::{frame, udp};
 use crate::one_host::servers;
 use crate::outside::{World, leads_everywhere, open, outside};
 use crate::scene::{Card, Guest, Host, Scene, inside, lan, run, wait_for, wanted};

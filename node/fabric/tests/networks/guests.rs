@@ -178,6 +178,43 @@ fn groups_say_who_may_begin_what_and_change_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_group_that_comes_leaves_the_connections_of_others_alone() -> Result<()> {
+    inside("guests::a_group_that_comes_leaves_the_connections_of_others_alone", |scene| {
+        let rule = |peer| {
+            let traffic = Traffic::Tcp(Ports { first: 80, last: 80 });
+            Rule { traffic, peer }
+        };
+        // Of the web server's group and the client's, with the first of their numbers.
+        let network = |first: u32| {
+            let (web, clients) = (GroupId(first), GroupId(first + 1));
+            let mut red = lan(1, [1, 2].map(|number| Card(number).here()).to_vec());
+            (red.members[0].groups, red.members[1].groups) = (vec![web], vec![clients]);
+            let ingress = vec![rule(Peer::Group(clients))];
+            let egress = vec![rule(Peer::Group(web))];
+            red.groups = vec![
+                Group { id: web, ingress, egress: vec![] },
+                Group { id: clients, ingress: vec![], egress },
+            ];
+            red
+        };
+        let (host, guests, _) = plugged(&scene, &network(1), &[1, 2])?;
+        let [web, client] = &guests[..] else { unreachable!("two guests") };
+        echo(web, "[::]:80")?;
+        let mut stream = client.connects("10.0.0.11:80")?.context("port 80 is open")?;
+        assert!(is_alive(&mut stream));
+        // One whose name sorts first takes the first number, which was the web server's.
+        let mut more = network(2);
+        more.groups.insert(0, Group { id: GroupId(1), ingress: vec![], egress: vec![] });
+        assert_eq!(host.converge(&wanted(&[&more]))?, Change::Made);
+        assert!(is_alive(&mut stream));
+        assert!(client.connects("10.0.0.11:80")?.is_some());
+        assert_eq!(host.drops(&wanted(&[&more]), Cause::NoConnection)?, 0);
+        assert_eq!(host.drops(&wanted(&[&more]), Cause::Group)?, 0);
+        Ok(())
+    })
+}
+
+#[test]
 fn equal_addresses_and_ports_of_two_networks_are_two_connections() -> Result<()> {
     inside("guests::equal_addresses_and_ports_of_two_networks_are_two_connections", |scene| {
         let red = lan(1, vec![Card(1).here(), Card(2).here()]);

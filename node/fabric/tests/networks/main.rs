@@ -2,6 +2,7 @@
 
 mod floods;
 mod guests;
+mod liars;
 mod many_hosts;
 mod names;
 mod one_host;

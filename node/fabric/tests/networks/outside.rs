@@ -163,6 +163,42 @@ fn a_machine_reaches_the_public_network_through_its_home() -> Result<()> {
 }
 
 #[test]
+fn ipv6_goes_out_and_no_other_interface_of_the_host_forwards_it() -> Result<()> {
+    inside("outside::ipv6_goes_out_and_no_other_interface_of_the_host_forwards_it", |scene| {
+        let world = World::new(&scene)?;
+        let all = World::wanted()?;
+        let guests = world.populate(&all)?;
+        let keeps = || -> Result<bool> {
+            let state = world.gateway.state(&all[0])?;
+            Ok(state.lans[0].exit.as_ref().context("the exit")?.keeps_ipv6)
+        };
+        for guest in &guests {
+            assert!(guest.reaches(FAR[1].parse::<IpAddr>()?)?);
+        }
+        assert!(!keeps()?);
+        // The host as a whole is no router, and neither are its other interfaces.
+        for setting in [
+            "all/forwarding",
+            "all/force_forwarding",
+            "default/force_forwarding",
+            "eth0/force_forwarding",
+            "wg0/force_forwarding",
+        ] {
+            let told = world.gateway.run(&format!("cat /proc/sys/net/ipv6/conf/{setting}"))?;
+            assert_eq!(told.trim(), "0", "{setting}");
+        }
+        // Without it nothing goes out, and the host says so; what an administrator has forwarded
+        // for all interfaces is enough.
+        world.gateway.run("busybox sysctl -w net.ipv6.conf.wan.force_forwarding=0")?;
+        assert!(keeps()?);
+        world.gateway.run("busybox sysctl -w net.ipv6.conf.all.forwarding=1")?;
+        assert!(!keeps()?);
+        assert!(guests[0].reaches(FAR[1].parse::<IpAddr>()?)?);
+        Ok(())
+    })
+}
+
+#[test]
 fn segments_fit_a_path_that_carries_less_than_it_says() -> Result<()> {
     inside("outside::segments_fit_a_path_that_carries_less_than_it_says", |scene| {
         let world = World::new(&scene)?;
@@ -331,6 +367,9 @@ fn connections_outlive_the_node_and_whatever_is_put_right() -> Result<()> {
             format!("bridge link set dev {port} learning on"),
             format!("busybox sysctl -w net.ipv4.conf.{door}.forwarding=0"),
             "busybox sysctl -w net.ipv4.conf.wan.forwarding=0".to_owned(),
+            "busybox sysctl -w net.ipv6.conf.wan.force_forwarding=0".to_owned(),
+            format!("busybox sysctl -w net.ipv6.conf.{door}.force_forwarding=0"),
+            "nft flush table inet reservoir-limits".to_owned(),
             "nft delete table inet reservoir".to_owned(),
             format!("{within} ip route del default"),
             format!("{within} ip neigh flush all nud permanent"),

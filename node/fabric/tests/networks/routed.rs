@@ -12,7 +12,7 @@ use fabric::networks::{
     bridge,
 };
 
-use crate::many_hosts::{Liar, frame, udp};
+use crate::liars::{Liar, frame, udp};
 use crate::outside::{leads_everywhere, open};
 use crate::scene::{Card, Guest, Host, Scene, inside, wait_for, wanted};
 

@@ -12,7 +12,7 @@ use super::kernel::{Kernel, Links};
 use super::namespace::Namespace;
 use super::pair::Pair;
 use super::routes::{self, Route};
-use super::settings::{SETTINGS, set};
+use super::settings::{FORCE_FORWARDING, SETTINGS, set};
 use super::{Error, public};
 use crate::Change;
 use crate::networks::names::InterfaceName;
@@ -99,7 +99,7 @@ fn forwards(interface: &str) -> Result<Change, Error> {
     let mut change = set(&v4, "1").map_err(refused(v4.clone()))?;
     // Older kernels forward IPv6 for all interfaces or for none, and then take no addresses from
     // routers any more: that is for the administrator to decide.
-    let v6 = place("ipv6").join("force_forwarding");
+    let v6 = place("ipv6").join(FORCE_FORWARDING);
     if v6.exists() {
         change = change.and(set(&v6, "1").map_err(refused(v6.clone()))?);
     }

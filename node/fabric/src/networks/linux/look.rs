@@ -10,7 +10,7 @@ use super::Error;
 use super::filters;
 use super::kernel::{Kernel, Links, mtu};
 use super::namespace::Namespace;
-use super::settings::SETTINGS;
+use super::settings::{self, SETTINGS};
 use crate::networks::names::{Key, Kind};
 use crate::networks::plan::filters::Cause;
 use crate::networks::state::{Device, Drops, ExitState, LanState, State};
@@ -85,7 +85,10 @@ fn exit(lan: &Lan, namespaces: &Path, wanted: &Wanted) -> Result<Option<ExitStat
     let told = namespace.enter(|| fs::read_to_string(Path::new(SETTINGS).join(CONNECTIONS)))?;
     let connections = told.trim().parse().unwrap_or_default();
     let own = wanted.public.iter().filter(|public| public.network == lan.identity);
-    Ok(Some(ExitState { connections, public: own.map(|public| public.address).collect() }))
+    let public = own.map(|public| public.address).collect();
+    let outside = wanted.outside.as_ref().filter(|_| lan.v6.is_some());
+    let keeps_ipv6 = outside.is_some_and(|outside| !settings::forwards_ipv6(&outside.interface));
+    Ok(Some(ExitState { connections, public, keeps_ipv6 }))
 }
 
 fn device(name: String, link: &LinkMessage) -> Device {

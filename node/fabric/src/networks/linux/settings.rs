@@ -5,10 +5,14 @@ use std::io;
 use std::path::Path;
 
 use crate::Change;
+use crate::networks::names::InterfaceName;
 use crate::networks::plan::Forwards;
 
 /// Where the settings are. They are those of the thread's own namespace.
 pub(super) const SETTINGS: &str = "/proc/sys/net";
+
+/// The setting by which IPv6 is forwarded for one interface, where the kernel has it.
+pub(super) const FORCE_FORWARDING: &str = "force_forwarding";
 
 /// Makes a setting be so.
 pub(super) fn set(path: &Path, value: &str) -> io::Result<Change> {
@@ -26,6 +30,14 @@ pub(super) fn forwarding() -> Forwards {
         fs::read_to_string(Path::new(SETTINGS).join(path)).is_ok_and(|it| it.trim() != "0")
     };
     Forwards { v4: is_set("ipv4/ip_forward"), v6: is_set("ipv6/conf/all/forwarding") }
+}
+
+/// Whether the host forwards what comes in through one interface in IPv6.
+pub(super) fn forwards_ipv6(interface: &InterfaceName) -> bool {
+    let conf = Path::new(SETTINGS).join("ipv6/conf");
+    let own = conf.join(interface.as_str()).join(FORCE_FORWARDING);
+    // What is not there is not set.
+    forwarding().v6 || fs::read_to_string(own).is_ok_and(|it| it.trim() != "0")
 }
 
 /// Lets a namespace forward between these interfaces or not, whatever namespaces begin with on
