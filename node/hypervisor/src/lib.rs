@@ -25,6 +25,7 @@ pub mod error;
 pub mod fake;
 pub mod libvirt;
 pub mod metadata;
+pub mod remote;
 pub mod render;
 
 pub use backend::Backend;
