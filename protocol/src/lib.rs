@@ -30,6 +30,7 @@ pub mod security;
 // Choices.
 pub mod market;
 pub mod membership;
+pub mod migration;
 pub mod placement;
 
 // Conversations.

@@ -20,6 +20,7 @@ use protocol::units::Mebibytes;
 use tokio::net::UnixStream;
 
 pub mod backend;
+pub mod cookie;
 pub mod disks;
 pub mod error;
 pub mod fake;

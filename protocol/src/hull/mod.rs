@@ -164,7 +164,7 @@ pub struct Hull {
 
 /// Root ports of a new machine: its root disk, a card for each of its networks, and spare ones for
 /// volumes and cards to come. Eight are one slot of the root complex.
-const PORTS: u8 = 8;
+pub const PORTS: u8 = 8;
 
 impl Hull {
     /// The hull of a new machine with one root disk and a card on each of these networks, of which

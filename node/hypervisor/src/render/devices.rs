@@ -63,7 +63,7 @@ fn write_disk(writer: &mut Xml, parts: &Parts<'_>, number: usize, disk: &Disk) -
 }
 
 /// libvirt's name for a disk, which it asks for and the guest does not see.
-fn disk_name(number: usize) -> String {
+pub(crate) fn disk_name(number: usize) -> String {
     let number = u8::try_from(number).expect("a sound hull has at most eight devices");
     format!("vd{}", char::from(b'a' + number))
 }

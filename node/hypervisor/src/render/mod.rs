@@ -18,6 +18,7 @@ use crate::backend::{Backend, Start};
 use crate::{Tag, metadata};
 
 mod devices;
+pub(crate) use devices::disk_name;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,13 @@ static CAPABILITIES: Mutex<BTreeMap<OsString, Vec<u8>>> = Mutex::new(BTreeMap::n
 /// Where libvirtd keeps it, below the ground.
 const CAPABILITIES_DIRECTORY: &str = "cache/qemu/capabilities";
 
-const LIBVIRTD_CONF: &str = r#"auth_unix_rw = "none""#;
+/// libvirt takes guests from another host only, and tells hosts apart by this.
+fn libvirtd_conf() -> String {
+    static GROUNDS: AtomicU64 = AtomicU64::new(1);
+    let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
+    let host = uuid::Uuid::from_u64_pair(u64::from(std::process::id()) << 32, number);
+    format!("auth_unix_rw = \"none\"\nhost_uuid = \"{host}\"\n")
+}
 
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -92,7 +99,7 @@ impl Ground {
             fs::write(known.join(name), content)?;
         }
         fs::write(root.join("etc/qemu.conf"), QEMU_CONF)?;
-        fs::write(root.join("etc/libvirtd.conf"), LIBVIRTD_CONF)?;
+        fs::write(root.join("etc/libvirtd.conf"), libvirtd_conf())?;
         let mut holder = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--kill-child", "--fork", "--pid"])
             .args(["--mount-proc", "--mount", "--uts", "--net", "sh", "-euc", SCRIPT, "ground"])

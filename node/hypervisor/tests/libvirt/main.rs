@@ -25,6 +25,7 @@ use guest::{FIRST, Machine, OWNER, SECOND, beat};
 
 mod ground;
 mod guest;
+mod migration;
 
 #[tokio::test]
 async fn a_prepared_guest_has_not_run_until_it_is_resumed() -> Result<()> {
