@@ -6,6 +6,7 @@
 //! think of networks.
 
 mod arrivals;
+mod metadata;
 mod plan;
 mod security;
 
@@ -26,6 +27,7 @@ use crate::desk::Desk;
 use crate::observe::chain;
 
 use self::arrivals::{Arrivals, Known};
+use self::metadata::Metadata;
 pub use arrivals::{ARRIVALS_MAX, Followed, NotFollowed};
 pub use plan::{TUNNEL_DEVICE, plugs};
 
@@ -44,6 +46,8 @@ pub struct Networks {
     last: Arc<Mutex<(Wanted, String)>>,
     /// The machines that are on their way here.
     arrivals: Arc<Mutex<Arrivals>>,
+    /// What answers guests about themselves.
+    metadata: Arc<Metadata>,
     /// Held from the look at the state until it is done, so that no older look comes after a newer.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -70,7 +74,8 @@ impl Networks {
         let (fabric, tunnel) = (Arc::clone(&parts.fabric), Arc::clone(&parts.tunnel));
         let config = config.clone();
         let (last, arrivals, turn) = (Arc::default(), Arc::default(), Arc::default());
-        Self { fabric, tunnel, key, config, last, arrivals, turn }
+        let metadata = Arc::new(Metadata::new());
+        Self { fabric, tunnel, key, config, last, arrivals, metadata, turn }
     }
 
     /// Makes the host's networks as the state says. Says whether guests may start: whether what
@@ -95,6 +100,7 @@ impl Networks {
         let mut faults: Vec<String> = refused.iter().map(|it| chain(it)).collect();
         faults.extend(tunnelled.map(|fault| chain(&fault)));
         faults.extend(made.map(|fault| chain(&fault)));
+        faults.extend(self.metadata.converge(desk, host, self.fabric.as_ref(), &wanted));
         self.tell(wanted, faults.join("; "));
         ready
     }
@@ -132,6 +138,7 @@ impl Networks {
 
     /// Ends what answers the guests; all else stays, so that they keep their connections.
     pub(crate) async fn close(&self) {
+        self.metadata.close();
         if let Err(fault) = self.fabric.close().await {
             warn!(fault = chain(&fault), "what serves the networks did not end well");
         }

@@ -3,6 +3,7 @@
 
 mod command_line;
 mod lies;
+mod metadata;
 mod networks;
 mod nodes;
 mod rest;

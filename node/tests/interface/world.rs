@@ -74,6 +74,7 @@ pub(crate) struct World {
     pub(crate) context: Context,
     pub(crate) network: Network,
     pub(crate) me: Caller,
+    pub(crate) fabric: Arc<fabric::networks::Fake>,
     running: daemon::Running,
     http: reqwest::Client,
 }
@@ -145,9 +146,10 @@ impl World {
             disk_free: Mebibytes::from_gib(10),
             version: "fake 1".to_owned(),
         };
+        let fabric = Arc::new(fabric::networks::Fake::new());
         let parts = Parts {
             hypervisor: Arc::new(Fake::new(capacity, 1, Faults::default())),
-            fabric: Arc::new(fabric::networks::Fake::new()),
+            fabric: Arc::clone(&fabric) as Arc<dyn fabric::networks::Networks>,
             tunnel: Arc::new(tunnel::Fake::new()),
             bus,
             fencing: Fencing::Unneeded,
@@ -164,7 +166,7 @@ impl World {
             .tls_backend_preconfigured(Pinned::new(Some(pin)).client())
             .build()
             .expect("the client can be made");
-        Self { data, context, network, me, running, http }
+        Self { data, context, network, me, fabric, running, http }
     }
 
     /// The node itself.

@@ -242,6 +242,14 @@ impl Prefix6 {
         Ipv6Addr::from(u128::from(self.0.network()) | u128::from(offset.0))
     }
 
+    /// The number of an address, if it is one that [`Prefix6::address`] makes.
+    #[must_use]
+    pub fn offset(self, address: Ipv6Addr) -> Option<Offset> {
+        let [.., a, b, c, d] = address.octets();
+        let offset = Offset(u32::from_be_bytes([a, b, c, d]));
+        (self.address(offset) == address).then_some(offset)
+    }
+
     /// The gateway's address.
     #[must_use]
     pub fn gateway(self) -> Ipv6Addr {

@@ -4,6 +4,7 @@
 
 mod gateway;
 mod liar;
+mod metadata;
 mod moves;
 mod outside;
 mod quality;
@@ -173,6 +174,11 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     let [red, blue] = &networks[..] else { anyhow::bail!("not two networks") };
     quality::ipv6_reaches_as_well(&world, red)?;
     note(begun, &quality::a_speed_is_held_to(red, blue)?);
+    metadata::each_is_told_of_itself(&world, &red[..2])?;
+    metadata::each_is_told_of_itself(&world, &blue[1..2])?;
+    metadata::a_token_is_its_guests_alone(red)?;
+    metadata::who_asks_as_another_is_told_nothing(red)?;
+    note(begun, "each guest is told of itself, and not by the address of another");
     quality::who_spoofs_is_heard_by_nobody(&world, red)?;
     note(begun, "who spoofs is heard by nobody");
     liar::a_lying_peer_gets_nothing_through(&world, &networks)?;

@@ -1,12 +1,15 @@
 //! Networks in memory: it keeps what it was last told, and fails when told to.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::check::check;
 use super::state::{LanState, State};
-use super::{Error, Networks, Tap, Wanted};
+use super::{Error, Identity, Networks, Tap, Wanted};
 use crate::Change;
 
 /// A host's networks without a network.
@@ -19,6 +22,8 @@ pub struct Fake {
 struct Inner {
     present: Option<Wanted>,
     announced: Vec<Tap>,
+    /// Where each address of a network is, which has no other place to be than this machine.
+    doors: BTreeMap<(Identity, SocketAddr), SocketAddr>,
     failures: u32,
 }
 
@@ -39,6 +44,12 @@ impl Fake {
     #[must_use]
     pub fn announced(&self) -> Vec<Tap> {
         self.inner().announced.clone()
+    }
+
+    /// Where somebody listens, or has listened, who wanted to at an address of a network.
+    #[must_use]
+    pub fn door(&self, network: Identity, address: SocketAddr) -> Option<SocketAddr> {
+        self.inner().doors.get(&(network, address)).copied()
     }
 
     /// Makes the next calls fail, this many of them, without having acted.
@@ -65,6 +76,26 @@ impl Networks for Fake {
         }
         inner.present = Some(wanted.clone());
         Ok(Change::Made)
+    }
+
+    fn listen(&self, network: Identity, address: SocketAddr) -> Result<Option<TcpListener>, Error> {
+        let refused = |source| Error::Namespace { step: "act in", path: "fake".into(), source };
+        let mut inner = self.inner();
+        let lans = inner.present.iter().flat_map(|wanted| &wanted.lans);
+        if !lans.map(|lan| lan.identity).any(|identity| identity == network) {
+            return Err(refused(io::ErrorKind::NotFound.into()));
+        }
+        let door = inner.doors.get(&(network, address)).copied();
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        match TcpListener::bind(door.unwrap_or(anywhere)) {
+            Ok(listener) => {
+                let door = listener.local_addr().map_err(refused)?;
+                inner.doors.insert((network, address), door);
+                Ok(Some(listener))
+            }
+            Err(taken) if taken.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     async fn announce(&self, _: &Wanted, tap: &Tap) -> Result<(), Error> {

@@ -19,6 +19,8 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+use std::net::{SocketAddr, TcpListener};
+
 use async_trait::async_trait;
 
 pub use self::check::{Contradiction, check};
@@ -44,6 +46,15 @@ pub trait Networks: Send + Sync {
     /// What contradicts itself is refused before anything is touched; whatever the host refuses
     /// leaves the rest to the next call.
     async fn converge(&self, wanted: &Wanted) -> Result<Change, Error>;
+
+    /// Listens inside a network that has guests here, at one of its services' addresses: who
+    /// connects is one of its guests, on this host. None if somebody listens there already, so
+    /// asking again says whether a listener is still where guests find it.
+    ///
+    /// # Errors
+    ///
+    /// The network has no guests here.
+    fn listen(&self, network: Identity, address: SocketAddr) -> Result<Option<TcpListener>, Error>;
 
     /// Says on this host, in the name of a card that began to run here this instant, who has its
     /// addresses. Twice is as good as once; and a card that is not here says nothing.

@@ -102,6 +102,7 @@ fn a_service_of_the_node_listens_inside_a_network() -> Result<()> {
         let mut guests = Vec::new();
         for (network, card) in [(&red, Card(1)), (&blue, Card(101))] {
             let listener = host.listen(network.identity, "169.254.169.254:80")?;
+            assert!(host.listen(network.identity, "169.254.169.254:80").is_err(), "it is taken");
             let guest = host.plug(network, &card)?;
             guest.ip("route add default via 10.0.0.1")?;
             guests.push((guest, listener));

@@ -184,7 +184,7 @@ impl Host {
     }
 
     pub(crate) fn listen(&self, network: Identity, address: &str) -> Result<TcpListener> {
-        Ok(self.fabric.listen(network, address.parse()?)?)
+        self.fabric.listen(network, address.parse()?)?.context("somebody listens there already")
     }
 
     /// Runs a program in the host.

@@ -73,22 +73,6 @@ impl Linux {
         Self { directory, namespaces, inner: Mutex::default() }
     }
 
-    /// Listens inside a network that has guests here, at one of its services' addresses: who
-    /// connects is one of its guests, on this host.
-    ///
-    /// # Errors
-    ///
-    /// The network has no guests here, or somebody listens there already.
-    pub fn listen(&self, network: Identity, address: SocketAddr) -> Result<TcpListener, Error> {
-        let path = self.namespace(Key::of(network));
-        let absent = || Error::Namespace {
-            step: "find",
-            path: path.clone(),
-            source: io::Error::from(io::ErrorKind::NotFound),
-        };
-        Namespace::find(&path).ok_or_else(absent)?.enter(|| TcpListener::bind(address))
-    }
-
     fn namespace(&self, key: Key) -> PathBuf {
         self.namespaces.join(key.name(Kind::Namespace))
     }
@@ -203,6 +187,21 @@ impl Networks for Linux {
             Some(error) => Err(error),
             None => Ok(change.and(removed)),
         }
+    }
+
+    fn listen(&self, network: Identity, address: SocketAddr) -> Result<Option<TcpListener>, Error> {
+        let path = self.namespace(Key::of(network));
+        let absent = || Error::Namespace {
+            step: "find",
+            path: path.clone(),
+            source: io::Error::from(io::ErrorKind::NotFound),
+        };
+        let bound = || match TcpListener::bind(address) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(taken) if taken.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            Err(error) => Err(error),
+        };
+        Namespace::find(&path).ok_or_else(absent)?.enter(bound)
     }
 
     async fn announce(&self, wanted: &Wanted, tap: &Tap) -> Result<(), Error> {

@@ -1,0 +1,106 @@
+//! What a guest finds at 169.254.169.254, wherever it runs, and what it does not find.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{HOME, Member};
+use crate::world::{World, until};
+
+/// Asks for something; answers the status and the body.
+fn asks(guest: &Member, method: &str, path: &str, headers: &[&str]) -> Result<(u16, String)> {
+    asks_from(guest, "", method, path, headers)
+}
+
+/// The same, with more words for nc.
+fn asks_from(
+    guest: &Member,
+    words: &str,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+) -> Result<(u16, String)> {
+    let headers: String = headers.iter().map(|header| format!("{header}\\r\\n")).collect();
+    let request = format!(
+        "printf '{method} {path} HTTP/1.1\\r\\nHost: m\\r\\nConnection: close\\r\\n{headers}\\r\\n' \
+         | nc -w 15 {words} 169.254.169.254 80"
+    );
+    let (said, _) = guest.guest.does(&request)?;
+    let said = said.replace('\r', "");
+    // The console shows the request first, which has no blank behind its version.
+    let Some(begin) = said.rfind("HTTP/1.1 ") else { return Ok((0, String::new())) };
+    let (head, body) = said[begin..].split_once("\n\n").context("half an answer")?;
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).context("no status")?;
+    // The guest says that it lives in between.
+    let body: Vec<&str> = body.lines().filter(|line| !line.contains("reservoir-guest ")).collect();
+    Ok((status, body.join("\n").trim_end().to_owned()))
+}
+
+/// Waits for an answer: the guest says that it lives on the same console, now and then in the middle
+/// of one.
+fn hears(
+    guest: &Member,
+    (method, path): (&str, &str),
+    headers: &[&str],
+    is_it: impl Fn(u16, &str) -> bool,
+) -> Result<String> {
+    let mut heard = (0, String::new());
+    let what = format!("{} to be answered as it should be to {method} {path}", guest.name);
+    let listened = until(&what, || {
+        heard = asks(guest, method, path, headers)?;
+        Ok(is_it(heard.0, &heard.1))
+    });
+    listened.with_context(|| format!("it was answered {heard:?}"))?;
+    Ok(heard.1)
+}
+
+/// Each guest is told of itself, at whichever site and host it runs, and of nobody else.
+pub(super) fn each_is_told_of_itself(world: &World, members: &[Member]) -> Result<()> {
+    for member in members {
+        let shown: Value = world.sites.read(HOME, &["machine", "show", &member.name])?;
+        let id = shown["id"].as_str().context("a machine without an id")?.replace('-', "");
+        let id = format!("i-{id}");
+        let (service, name) = member.name.split_once('/').context("a name in a service")?;
+        let (hostname, address) = (format!("{name}.{service}.internal"), member.address.as_str());
+        let told = [
+            ("meta-data/instance-id", id.as_str()),
+            ("meta-data/local-ipv4", address),
+            ("meta-data/local-hostname", hostname.as_str()),
+            ("meta-data/placement/availability-zone", member.site),
+            ("meta-data/placement/region", HOME),
+        ];
+        for (path, expected) in told {
+            let path = format!("/latest/{path}");
+            hears(member, ("GET", &path), &[], |status, body| (status, body) == (200, expected))?;
+        }
+    }
+    Ok(())
+}
+
+/// A token is good for the guest that asked for it, and for no other.
+pub(super) fn a_token_is_its_guests_alone(members: &[Member]) -> Result<()> {
+    let [other, guest, ..] = members else { anyhow::bail!("not two machines") };
+    let ttl = "X-aws-ec2-metadata-token-ttl-seconds: 600";
+    let is_token = |status, body: &str| status == 200 && body.len() == 56;
+    let token = hears(guest, ("PUT", "/latest/api/token"), &[ttl], is_token)?;
+    let header = format!("X-aws-ec2-metadata-token: {token}");
+    let id = "/latest/meta-data/instance-id";
+    for (who, expected) in [(guest, 200), (other, 401)] {
+        hears(who, ("GET", id), &[&header], |status, _| status == expected)?;
+    }
+    Ok(())
+}
+
+/// Who asks by the address of another is not heard, be the other here or elsewhere; and goes on
+/// being heard as itself.
+pub(super) fn who_asks_as_another_is_told_nothing(members: &[Member]) -> Result<()> {
+    let [other, guest, ..] = members else { anyhow::bail!("not two machines") };
+    let address = |verb: &str| format!("ip address {verb} {}/32 dev eth0", other.address);
+    ensure!(guest.guest.can(&address("add"))?, "{} takes no address", guest.name);
+    let words = format!("-s {}", other.address);
+    let (status, body) = asks_from(guest, &words, "GET", "/latest/meta-data/instance-id", &[])?;
+    ensure!(status == 0, "{} asks as {} and gets {status}: {body}", guest.name, other.name);
+    guest.guest.does(&address("del"))?;
+    let own = "/latest/meta-data/local-ipv4";
+    hears(guest, ("GET", own), &[], |status, body| (status, body) == (200, &guest.address))?;
+    Ok(())
+}
