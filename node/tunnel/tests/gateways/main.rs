@@ -3,4 +3,5 @@
 mod detached;
 mod embedded;
 mod kernel;
+mod nat;
 mod scene;
