@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::check::check;
+use super::echo::{Depth, Echoes, Target, rounds};
 use super::state::{LanState, State};
 use super::{Error, Identity, Networks, Tap, Wanted};
 use crate::Change;
@@ -25,6 +27,7 @@ struct Inner {
     /// Where each address of a network is, which has no other place to be than this machine.
     doors: BTreeMap<(Identity, SocketAddr), SocketAddr>,
     failures: u32,
+    carried: BTreeMap<IpAddr, u16>,
 }
 
 impl Fake {
@@ -55,6 +58,11 @@ impl Fake {
     /// Makes the next calls fail, this many of them, without having acted.
     pub fn fail(&self, times: u32) {
         self.inner().failures = times;
+    }
+
+    /// Has the way to an address carry packets up to so many bytes only.
+    pub fn narrow(&self, to: IpAddr, largest: u16) {
+        self.inner().carried.insert(to, largest);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -117,5 +125,21 @@ impl Networks for Fake {
             drops: Vec::new(),
         };
         Ok(State { lans: wanted.lans.iter().map(lan).collect(), drops: Vec::new() })
+    }
+
+    async fn probe(&self, targets: &[Target], depth: Depth) -> Result<Vec<Echoes>, Error> {
+        let inner = self.inner();
+        let answers = targets.iter().map(|target| {
+            let carried = inner.carried.get(&target.address).copied().unwrap_or(u16::MAX);
+            let mut echoes = Echoes::default();
+            for size in rounds(*target, depth).concat() {
+                echoes.note_sent(size);
+                if size <= carried {
+                    echoes.note_answered(size, Duration::from_millis(1));
+                }
+            }
+            echoes
+        });
+        Ok(answers.collect())
     }
 }

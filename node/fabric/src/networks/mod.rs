@@ -9,6 +9,7 @@
 //! [`plan`] says what that means, purely; [`linux`] makes it so.
 
 mod check;
+mod echo;
 mod fake;
 mod linux;
 mod names;
@@ -24,6 +25,7 @@ use std::net::{SocketAddr, TcpListener};
 use async_trait::async_trait;
 
 pub use self::check::{Contradiction, check};
+pub use self::echo::{Depth, Echoes, SMALL_COUNT, Target};
 pub use self::fake::Fake;
 pub use self::linux::{Error, Linux};
 pub use self::names::{Identity, InterfaceName, MalformedInterfaceName, Tap, bridge};
@@ -81,4 +83,12 @@ pub trait Networks: Send + Sync {
     ///
     /// The host cannot be looked at.
     async fn state(&self, wanted: &Wanted) -> Result<State, Error>;
+
+    /// Asks others for an echo, and says what came back from each, in their order. It takes a
+    /// second or two.
+    ///
+    /// # Errors
+    ///
+    /// The host lets nothing be asked.
+    async fn probe(&self, targets: &[Target], depth: Depth) -> Result<Vec<Echoes>, Error>;
 }

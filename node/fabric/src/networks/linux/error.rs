@@ -57,6 +57,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Nobody can be asked for an echo.
+    #[error("cannot send echo requests")]
+    Probe(#[source] io::Error),
     /// It could not be said who has an address.
     #[error("cannot say through {interface} who has an address")]
     Announce {
@@ -109,6 +112,7 @@ impl Error {
             | Self::NoTunnel(_)
             | Self::NoOutside(_)
             | Self::Announce { .. }
+            | Self::Probe(_)
             | Self::Setting { .. }
             | Self::Namespace { .. }
             | Self::Services(_) => false,

@@ -3,6 +3,7 @@
 
 mod announce;
 mod door;
+mod echo;
 mod entries;
 mod error;
 mod exit;
@@ -35,6 +36,7 @@ use self::kernel::{Kernel, Links};
 use self::namespace::Namespace;
 use super::Networks;
 use super::check::check;
+use super::echo::{Depth, Echoes, Target};
 use super::names::{Identity, Key, Kind, Tap, mac_bytes};
 use super::plan::addresses;
 use super::plan::filters::Table;
@@ -226,5 +228,11 @@ impl Networks for Linux {
 
     async fn state(&self, wanted: &Wanted) -> Result<State, Error> {
         look::state(&Kernel::here()?, &self.namespaces, wanted).await
+    }
+
+    async fn probe(&self, targets: &[Target], depth: Depth) -> Result<Vec<Echoes>, Error> {
+        let targets = targets.to_vec();
+        let probed = tokio::task::spawn_blocking(move || echo::probe(&targets, depth)).await;
+        probed.map_err(|fault| Error::Probe(fault.into()))?
     }
 }
