@@ -7,6 +7,7 @@
 //! prefix, which gives it its address in both families. It is allotted by the home site and kept
 //! for the machine's life, wherever that is spent.
 
+pub mod check;
 pub mod gateway;
 pub mod lan;
 mod prefix;

@@ -1,5 +1,6 @@
 //! What can be read of a site's state. Nothing here changes a row.
 
+mod faults;
 mod leased;
 mod monitored;
 mod planned;

@@ -41,7 +41,7 @@ fn running(text: &str) -> (World, ServiceId) {
 }
 
 /// The service, where it runs.
-fn spread() -> (World, ServiceId, NetworkId) {
+pub(super) fn spread() -> (World, ServiceId, NetworkId) {
     let (world, service) = running(SHOP);
     let (network, _) = world.parties[ALPHA].site.networks().next().unwrap();
     let network = *network;

@@ -4,6 +4,7 @@
 mod agreements;
 mod catalogue;
 mod chance;
+mod checking;
 mod classes;
 mod deploying;
 mod lans;

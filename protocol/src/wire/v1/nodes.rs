@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::identity::NodeCertificate;
 use crate::ids::{NodeId, SiteId};
+use crate::networks::check::Sight;
 use crate::site::{Command, Outcome};
 use crate::wire::v1::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
 
@@ -49,6 +50,8 @@ pub enum NodeRequest {
         /// What it asks.
         asked: RenewSession,
     },
+    /// What do you see of your host's networks?
+    Look,
 }
 
 /// What the other answers.
@@ -82,6 +85,8 @@ pub enum NodeAnswer {
     HostRenewed(HostRenewal),
     /// What the provider may go on running.
     SessionRenewed(SessionRenewal),
+    /// What there is to be seen of the host's networks.
+    Seen(Box<Sight>),
 }
 
 /// Why a node does not do what another asks.

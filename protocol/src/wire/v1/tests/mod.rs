@@ -67,6 +67,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
             provider: samples::site(2),
             asked: RenewSession { machines: Vec::new() },
         },
+        NodeRequest::Look,
     ];
     let member = Member { node, votes: true, lag: Some(7) };
     let answers = [
@@ -79,6 +80,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeAnswer::Certificate(Box::new(samples::certificate(1))),
         NodeAnswer::HostRenewed(HostRenewal::Refused(lease::Refusal::NoFence)),
         NodeAnswer::SessionRenewed(SessionRenewal::Later),
+        NodeAnswer::Seen(Box::new(samples::sight())),
         NodeAnswer::Fault(NodeFault::NotLeader { leader: Some(node) }),
         NodeAnswer::Fault(NodeFault::Later),
         NodeAnswer::Fault(NodeFault::Uncertain),

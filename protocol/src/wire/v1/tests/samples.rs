@@ -11,12 +11,13 @@ use crate::codec::encode;
 use crate::epoch::Epoch;
 use crate::hull::{Boot, COMMAND_LINE_MAX, Disk, Hull, Port};
 use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement};
-use crate::ids::{CallId, HoldId, ImageId, MachineId, NetworkId, SiteId, TenantId};
+use crate::ids::{CallId, HoldId, ImageId, MachineId, NetworkId, NodeId, SiteId, TenantId};
 use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
 use crate::networks::Offset;
+use crate::networks::check::{Answers, Dropped, LanSight, Sight, TunnelSight};
 use crate::networks::gateway::{Gateway, TunnelKey};
 use crate::networks::lan::{self, End, Member, NAME_MAX, Vni, Word};
 use crate::peering::monitor::{MachineView, SiteView};
@@ -322,4 +323,26 @@ pub(super) fn longest_view(machines: usize) -> SiteView {
     let Advert { free, largest, tariff } = longest_advert().body;
     let factor = Permille::MAX;
     SiteView { machines: vec![one; machines], more: true, free, largest, tariff, factor }
+}
+
+/// What a gateway sees of its host's networks.
+pub(super) fn sight() -> Sight {
+    let (sent, answered, round_trip) = (10, 9, Some(900));
+    let answers = Answers { sent, answered, round_trip, largest: Some(1_280), needed: 1_420 };
+    let lan = LanSight {
+        home: site(2),
+        network: NetworkId::from_uuid(Uuid::from_u128(6)),
+        devices: 4,
+        down: vec!["rt1".to_owned()],
+        room: Some(1_350),
+        exit: Some(true),
+    };
+    let tunnel = TunnelSight { answers, handshake: Some(12) };
+    Sight {
+        tunnels: vec![(TunnelKey::from_bytes([5; 32]), tunnel)],
+        fellows: vec![(NodeId(3), answers)],
+        lans: vec![lan],
+        stray: vec![Dropped { cause: "unknown-peer".to_owned(), packets: 4, bytes: 400 }],
+        trouble: vec!["nft is not there".to_owned()],
+    }
 }
