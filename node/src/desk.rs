@@ -27,6 +27,7 @@ use crate::lease::Leases;
 use crate::membership::Directory;
 use crate::membership::certificates::Heard;
 use crate::membership::root::Root;
+use crate::networks::Networks;
 use crate::observe::now;
 
 /// The site could not be asked.
@@ -126,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) leases: Leases,
     pub(crate) heard: Heard,
+    pub(crate) networks: Networks,
 }
 
 /// A handle on a running node. It is cheap to clone.
@@ -217,6 +219,11 @@ impl Desk {
     #[must_use]
     pub fn blobs(&self) -> &Blobs {
         &self.inner.blobs
+    }
+
+    /// The networks of this node's host.
+    pub(crate) fn networks(&self) -> &Networks {
+        &self.inner.networks
     }
 
     /// Until when guests may run, and whom this node lets run what.

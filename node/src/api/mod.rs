@@ -259,6 +259,7 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::RemoveKey => delete(keys::remove),
         Id::ListNetworks => get(networks::list),
         Id::ShowNetwork => get(networks::show),
+        Id::CheckNetworks => post(networks::check),
         Id::ListHosts => get(hosts::list),
         Id::UpdateHost => post(hosts::update),
         Id::ForgetHost => delete(hosts::forget),

@@ -103,6 +103,8 @@ pub enum Id {
     ListNetworks,
     /// One network, who is on it, and how this node sees it.
     ShowNetwork,
+    /// Whether the networks are well, as all nodes of the site see them.
+    CheckNetworks,
     /// The site's hosts.
     ListHosts,
     /// Have a host emptied, or let machines be placed on it again.
@@ -186,7 +188,7 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 50] = [
+pub static OPERATIONS: [Operation; 51] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -234,6 +236,7 @@ pub static OPERATIONS: [Operation; 50] = [
     quick(Id::RemoveKey, "RemoveKey", M::DELETE, "/v1/keys/{id}", Operator),
     quick(Id::ListNetworks, "ListNetworks", M::GET, "/v1/networks", Tenant),
     quick(Id::ShowNetwork, "ShowNetwork", M::GET, "/v1/networks/{id}", Tenant),
+    quick(Id::CheckNetworks, "CheckNetworks", M::POST, "/v1/networks/check", Operator),
     quick(Id::ListHosts, "ListHosts", M::GET, "/v1/hosts", Operator),
     quick(Id::UpdateHost, "UpdateHost", M::POST, "/v1/hosts/{id}/{verb}", Operator),
     quick(Id::ForgetHost, "ForgetHost", M::DELETE, "/v1/hosts/{id}", Operator),

@@ -150,6 +150,12 @@ pub enum Error {
         /// How it ended.
         reason: String,
     },
+    /// A check has found something.
+    #[error("{count} broken: see above")]
+    Broken {
+        /// How many things are.
+        count: usize,
+    },
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     File {
@@ -202,6 +208,7 @@ impl Error {
             Self::Context(_)
             | Self::Unusable { .. }
             | Self::Garbled { .. }
+            | Self::Broken { .. }
             | Self::File { .. }
             | Self::Output(_)
             | Self::Json(_)

@@ -1,5 +1,7 @@
 //! `reservoir network`
 
+use axum::http::Method;
+
 use super::arguments::Network;
 use super::client::Client;
 use super::error::Error;
@@ -22,6 +24,17 @@ pub(super) async fn run(
             let path = format!("{PATH}/{}", network.id);
             let detailed: shapes::Detailed = client.get(&path).await?;
             output.say(&detailed, |_| shown(&detailed))
+        }
+        Network::Check { network } => {
+            let network = network.map(|meant| find(&networks, &meant)).transpose()?;
+            let only = network.map(|it| format!("?network={}", it.id)).unwrap_or_default();
+            let path = format!("{PATH}/check{only}");
+            let checked: shapes::Checked = client.ask(Method::POST, &path, None::<&()>).await?;
+            output.say(&checked, |_| found(&checked))?;
+            match checked.faults.len() {
+                0 => Ok(()),
+                count => Err(Error::Broken { count }),
+            }
         }
     }
 }
@@ -83,6 +96,50 @@ pub(super) fn shown(detailed: &shapes::Detailed) -> String {
         text.push_str(&carried(inside));
     }
     text
+}
+
+/// What a check has found, as people see it: the ways, what was dropped, and then what is broken,
+/// where the eye ends.
+pub(super) fn found(checked: &shapes::Checked) -> String {
+    let mut parts = Vec::new();
+    if !checked.ways.is_empty() {
+        let heading = ["FROM", "TO", "BY", "ROUND TRIP", "LOST", "CARRIES", "NEEDED", "HANDSHAKE"];
+        parts.push(table(&heading, checked.ways.iter().map(way)));
+    }
+    if !checked.stray.is_empty() {
+        let stray = checked.stray.iter().map(|it| {
+            let [packets, bytes] = [it.packets, it.bytes].map(|number| number.to_string());
+            vec![it.node.clone(), it.cause.clone(), packets, bytes]
+        });
+        let heading = ["NODE", "DROPPED, OF NO NETWORK, BECAUSE OF", "PACKETS", "BYTES"];
+        parts.push(table(&heading, stray));
+    }
+    let networks = match checked.networks.len() {
+        0 => "no network is here".to_owned(),
+        _ => checked.networks.join(", "),
+    };
+    let mut known = vec![("checked", networks)];
+    known.extend(checked.faults.iter().map(|it| ("broken", format!("{}: {}", it.what, it.next))));
+    if checked.faults.is_empty() {
+        known.push(("broken", "nothing".to_owned()));
+    }
+    parts.push(facts(&known));
+    parts.join("\n")
+}
+
+fn way(way: &shapes::Way) -> Vec<String> {
+    let bytes = |size: Option<u16>| size.map(|it| it.to_string()).unwrap_or_default();
+    let lost = way.sent.saturating_sub(way.answered);
+    vec![
+        way.from.clone(),
+        way.to.clone(),
+        if way.tunnel { "tunnel" } else { "wire" }.to_owned(),
+        way.round_trip.map(|it| format!("{}.{:03} ms", it / 1_000, it % 1_000)).unwrap_or_default(),
+        format!("{lost} of {}", way.sent),
+        bytes(way.largest),
+        bytes(Some(way.needed)),
+        way.handshake.map(|it| format!("{it}s ago")).unwrap_or_default(),
+    ]
 }
 
 /// What carries a network.

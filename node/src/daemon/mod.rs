@@ -325,6 +325,7 @@ pub async fn start(
     let (directory, beginning) = begin::neighbours(&keys);
     let transport = BusTransport::new(directory.clone(), Arc::clone(&bus));
     let replica = begin::open_state(data, &keys, transport).await?;
+    let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
     let hypervisor = Arc::clone(&parts.hypervisor);
     let desk = Desk::new(Inner {
         replica,
@@ -338,10 +339,10 @@ pub async fn start(
         signer: signer(&keys),
         leases: leases.clone(),
         heard: Heard::default(),
+        networks: networks.clone(),
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);
-    let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
     let open = async {
         if keys.joined().is_none() {
             begin::found(&desk, &configure, &contact).await?;

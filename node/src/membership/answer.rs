@@ -51,6 +51,10 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
             let renewal = leader::renew_session(desk, desk.leases(), provider, &asked).await;
             Ok(NodeAnswer::SessionRenewed(renewal))
         }
+        NodeRequest::Look => {
+            let sight = desk.networks().look(desk).await;
+            return NodeAnswer::Seen(Box::new(sight));
+        }
         NodeRequest::Certify { node } => {
             return desk.certify_here(node).await.map_or_else(NodeAnswer::Fault, |certificate| {
                 NodeAnswer::Certificate(Box::new(certificate))

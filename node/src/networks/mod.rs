@@ -6,6 +6,7 @@
 //! think of networks.
 
 mod arrivals;
+mod look;
 mod metadata;
 mod plan;
 mod security;

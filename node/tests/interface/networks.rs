@@ -59,3 +59,29 @@ async fn a_tenant_sees_its_own_networks_and_nothing_of_what_carries_them() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     world.close().await;
 }
+
+#[tokio::test]
+async fn a_check_looks_at_all_networks_or_at_one_and_is_an_operators() {
+    let world = World::start().await;
+    let (status, checked) = world.post("/v1/networks/check", &Value::Null).await;
+    assert_eq!((status, &checked["networks"]), (StatusCode::OK, &json!([])), "{checked}");
+    world.register_guest().await;
+    let (_, taken) = world.submit(MANIFEST, None).await;
+    world.until_field(&format!("/v1/services/{}", text(&taken["id"])), "stage", "RUNNING").await;
+    let (_, list) = world.get("/v1/networks").await;
+    let (id, name) = (text(&list["items"][0]["id"]), &list["items"][0]["name"]);
+    for path in ["/v1/networks/check".to_owned(), format!("/v1/networks/check?network={id}")] {
+        let (_, checked) = world.post(&path, &Value::Null).await;
+        assert_eq!(checked["networks"], json!([name]), "{checked}");
+        assert_eq!(checked["ways"], json!([]), "there is nobody else: {checked}");
+    }
+    let path = format!("/v1/networks/check?network={id}@{}", "ab".repeat(32));
+    let (status, problem) = world.post(&path, &Value::Null).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_network")));
+
+    let (_, added) = world.post("/v1/keys", &json!({ "name": "own", "role": "tenant" })).await;
+    let key = text(&added["secret"]);
+    let refused = world.ask(Method::POST, "/v1/networks/check", Some(&key), None).await;
+    assert_eq!(read(refused).await.0, StatusCode::FORBIDDEN);
+    world.close().await;
+}

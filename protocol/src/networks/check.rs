@@ -148,83 +148,81 @@ pub enum Fault {
         /// To which site.
         site: SiteId,
     },
-    /// No packet comes back.
-    Dead {
+    /// A way does not carry what it has to.
+    Way {
         /// From which node.
         node: NodeId,
         /// To whom.
         to: Party,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// A host has not what it should have of a network.
+    Host {
+        /// The network.
+        network: (SiteId, NetworkId),
+        /// The host's node.
+        node: NodeId,
+        /// What is missing.
+        lack: Lack,
+    },
+}
+
+/// What is wrong with a way.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Flaw {
+    /// No packet comes back.
+    Dead {
         /// Whether a handshake says that something came back lately.
         heard: bool,
     },
-    /// Many packets do not come back.
-    Lossy {
-        /// From which node.
-        node: NodeId,
-        /// To whom.
-        to: Party,
-        /// How many were sent.
-        sent: u16,
-        /// How many of them came back.
-        answered: u16,
-    },
     /// Small packets come back, and those that are needed do not.
     Narrow {
-        /// From which node.
-        node: NodeId,
-        /// To whom.
-        to: Party,
         /// The largest that came back, in bytes.
         largest: u16,
         /// What is needed.
         needed: u16,
     },
-    /// A network is not on a host where it should be.
-    Absent {
-        /// The network.
-        network: (SiteId, NetworkId),
-        /// The host's node.
-        node: NodeId,
-    },
-    /// A device of a network is down.
-    Down {
-        /// The network.
-        network: (SiteId, NetworkId),
-        /// The host's node.
-        node: NodeId,
-        /// The device.
-        device: String,
-    },
-    /// The way between sites takes smaller packets than guests send.
-    NoRoom {
-        /// The network.
-        network: (SiteId, NetworkId),
-        /// The host's node.
-        node: NodeId,
-        /// How large they may be, in bytes.
-        room: u32,
-    },
-    /// A network should reach the public network, and does not.
-    NoExit {
-        /// The network.
-        network: (SiteId, NetworkId),
-        /// The gateway, where it should.
-        node: NodeId,
+    /// Many packets do not come back.
+    Lossy {
+        /// How many were sent.
+        sent: u16,
+        /// How many of them came back.
+        answered: u16,
     },
 }
 
+/// What a host lacks of a network.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Lack {
+    /// All of it.
+    Absent,
+    /// One of its devices, which is down.
+    Down {
+        /// Which.
+        device: String,
+    },
+    /// Room: the way between sites takes smaller packets than guests send.
+    Room {
+        /// How large they may be, in bytes.
+        room: u32,
+    },
+    /// The way out to the public network.
+    Exit,
+}
+
 impl Answers {
-    /// What is broken on a way from which these came back. `heard` says whether the other end was
+    /// What is wrong with a way from which these came back. `heard` says whether the other end was
     /// heard lately otherwise.
     #[must_use]
-    pub fn fault(&self, node: NodeId, to: Party, heard: bool) -> Option<Fault> {
+    pub fn flaw(&self, heard: bool) -> Option<Flaw> {
         let Self { sent, answered, largest, needed, .. } = *self;
-        let Some(largest) = largest else { return Some(Fault::Dead { node, to, heard }) };
+        let Some(largest) = largest else { return Some(Flaw::Dead { heard }) };
         if largest < needed {
-            return Some(Fault::Narrow { node, to, largest, needed });
+            return Some(Flaw::Narrow { largest, needed });
         }
         let lost = sent.saturating_sub(answered);
         let is_borne = u32::from(lost) * u32::from(LOSS_BORNE) <= u32::from(sent);
-        (!is_borne).then_some(Fault::Lossy { node, to, sent, answered })
+        (!is_borne).then_some(Flaw::Lossy { sent, answered })
     }
 }

@@ -143,3 +143,61 @@ pub struct Drops {
     /// Bytes.
     pub bytes: u64,
 }
+
+/// How the networks fare, as all nodes of the site see them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The names of those that were looked at.
+    pub networks: Vec<String>,
+    /// The ways from its nodes to each other, and from its gateway to other sites.
+    pub ways: Vec<Way>,
+    /// What was dropped before it was known which network it was about.
+    pub stray: Vec<Stray>,
+    /// What is broken; what others follow from comes first.
+    pub faults: Vec<Broken>,
+}
+
+/// What came back of what was sent one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Way {
+    /// The node that sent.
+    pub from: String,
+    /// The node or the site that was to answer.
+    pub to: String,
+    /// Whether it went through the tunnel between sites.
+    pub tunnel: bool,
+    /// The shortest round trip, in microseconds; nothing if no small packet came back.
+    pub round_trip: Option<u32>,
+    /// How many small packets were sent.
+    pub sent: u16,
+    /// How many of them came back.
+    pub answered: u16,
+    /// The largest packet that came back, in bytes.
+    pub largest: Option<u16>,
+    /// The largest that has to get there.
+    pub needed: u16,
+    /// How many seconds ago the tunnel's last handshake was, if its key can still be used.
+    pub handshake: Option<u64>,
+}
+
+/// What was dropped at a node for one cause, and is of no network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stray {
+    /// The node.
+    pub node: String,
+    /// The cause.
+    pub cause: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Something that is broken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broken {
+    /// What, and between whom.
+    pub what: String,
+    /// What a person does about it.
+    pub next: String,
+}

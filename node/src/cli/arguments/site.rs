@@ -127,6 +127,12 @@ pub enum Network {
         /// Which.
         network: String,
     },
+    /// Have every node of the site look, and say what is broken and what to do about it. The ways to
+    /// other hosts and sites are tried with small and large packets; that takes some seconds.
+    Check {
+        /// Which; all of them, if it is not said.
+        network: Option<String>,
+    },
 }
 
 /// What can be done with keys.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use expect_test::expect;
 use protocol::sla::Class;
 
-use super::super::network::{listed, shown};
-use crate::api::shapes::network::{Detailed, Device, Drops, End, Inside, Member, Network, Tunnel};
+use super::super::network::{found, listed, shown};
+use crate::api::shapes::network::{
+    Broken, Checked, Detailed, Device, Drops, End, Inside, Member, Network, Stray, Tunnel, Way,
+};
 
 fn red() -> Network {
     Network {
@@ -170,4 +172,76 @@ fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
         beta  7    192.0.2.2:7402  not from this node  -         -     -
     "#]]
     .assert_eq(&shown(&detailed));
+}
+
+fn way(to: &str, largest: Option<u16>) -> Way {
+    let tunnel = to != "alpha-2";
+    Way {
+        from: "alpha".to_owned(),
+        to: to.to_owned(),
+        tunnel,
+        round_trip: largest.map(|_| 1_042),
+        sent: 10,
+        answered: if largest.is_some() { 10 } else { 0 },
+        largest,
+        needed: if tunnel { 1_420 } else { 1_400 },
+        handshake: largest.filter(|_| tunnel).map(|_| 12),
+    }
+}
+
+#[test]
+fn a_check_that_finds_nothing_says_so_and_shows_the_ways() {
+    let checked = Checked {
+        networks: vec!["shop/red".to_owned(), "stall".to_owned()],
+        ways: vec![way("beta", Some(1_420)), way("alpha-2", Some(1_400))],
+        stray: Vec::new(),
+        faults: Vec::new(),
+    };
+    expect![[r#"
+        FROM   TO       BY      ROUND TRIP  LOST     CARRIES  NEEDED  HANDSHAKE
+        alpha  beta     tunnel  1.042 ms    0 of 10  1420     1420    12s ago
+        alpha  alpha-2  wire    1.042 ms    0 of 10  1400     1400    -
+
+        checked  shop/red, stall
+        broken   nothing
+    "#]]
+    .assert_eq(&found(&checked));
+    let nothing = Checked { networks: Vec::new(), ways: Vec::new(), ..checked };
+    expect![[r#"
+        checked  no network is here
+        broken   nothing
+    "#]]
+    .assert_eq(&found(&nothing));
+}
+
+#[test]
+fn a_check_ends_with_what_is_broken_and_what_to_do() {
+    let broken = |what: &str, next: &str| Broken { what: what.to_owned(), next: next.to_owned() };
+    let checked = Checked {
+        networks: vec!["shop/red".to_owned()],
+        ways: vec![way("beta", None), way("gamma", Some(1_280))],
+        stray: vec![Stray {
+            node: "alpha".to_owned(),
+            cause: "unknown-peer".to_owned(),
+            packets: 4,
+            bytes: 600,
+        }],
+        faults: vec![
+            broken("beta answers nothing that alpha sends", "open the tunnel's UDP port"),
+            broken("the networks of alpha are not well: \u{1b}[2J", "put that right"),
+        ],
+    };
+    expect![[r#"
+        FROM   TO     BY      ROUND TRIP  LOST      CARRIES  NEEDED  HANDSHAKE
+        alpha  beta   tunnel  -           10 of 10  -        1420    -
+        alpha  gamma  tunnel  1.042 ms    0 of 10   1280     1420    12s ago
+
+        NODE   DROPPED, OF NO NETWORK, BECAUSE OF  PACKETS  BYTES
+        alpha  unknown-peer                        4        600
+
+        checked  shop/red
+        broken   beta answers nothing that alpha sends: open the tunnel's UDP port
+        broken   the networks of alpha are not well: �[2J: put that right
+    "#]]
+    .assert_eq(&found(&checked));
 }

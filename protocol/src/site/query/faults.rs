@@ -6,7 +6,7 @@ use super::super::Site;
 use super::super::state::Lan;
 use crate::agreement::Message;
 use crate::ids::{MachineName, NetworkId, NodeId, SiteId};
-use crate::networks::check::{Fault, Party, Sight};
+use crate::networks::check::{Answers, Fault, Lack, Party, Sight};
 use crate::networks::gateway::Gateway;
 use crate::networks::{self};
 
@@ -57,7 +57,9 @@ impl Site {
             faults.extend(said.map(|said| Fault::Trouble { node, said }));
             let ways = sight.fellows.iter();
             faults.extend(
-                ways.filter_map(|(other, answers)| answers.fault(node, Party::Node(*other), false)),
+                ways.filter_map(|(other, answers)| {
+                    flawed(node, Party::Node(*other), answers, false)
+                }),
             );
         }
     }
@@ -115,7 +117,7 @@ impl Site {
                 None => drop(faults.insert(Fault::Unmade { node, site })),
                 Some((_, tunnel)) => {
                     let heard = tunnel.handshake.is_some();
-                    faults.extend(tunnel.answers.fault(node, Party::Site(site), heard));
+                    faults.extend(flawed(node, Party::Site(site), &tunnel.answers, heard));
                 }
             }
         }
@@ -140,16 +142,16 @@ impl Site {
             let Some(sight) = sights.get(&node).and_then(Option::as_ref) else { continue };
             let seen = sight.lans.iter().find(|it| (it.home, it.network) == network);
             let Some(seen) = seen.filter(|seen| seen.devices > 0) else {
-                faults.insert(Fault::Absent { network, node });
+                faults.insert(Fault::Host { network, node, lack: Lack::Absent });
                 continue;
             };
-            let down = seen.down.iter().cloned();
-            faults.extend(down.map(|device| Fault::Down { network, node, device }));
-            if let Some(room) = seen.room.filter(|room| *room < networks::MTU.into()) {
-                faults.insert(Fault::NoRoom { network, node, room });
-            }
+            let down = seen.down.iter().cloned().map(|device| Lack::Down { device });
+            let room = seen.room.filter(|room| *room < networks::MTU.into());
+            let room = room.map(|room| Lack::Room { room });
+            let lacks = down.chain(room);
+            faults.extend(lacks.map(|lack| Fault::Host { network, node, lack }));
             if ends_here && own == Some(node) && seen.exit != Some(true) {
-                faults.insert(Fault::NoExit { network, node });
+                faults.insert(Fault::Host { network, node, lack: Lack::Exit });
             }
         }
     }
@@ -164,4 +166,8 @@ impl Site {
         });
         guests.collect()
     }
+}
+
+fn flawed(node: NodeId, to: Party, answers: &Answers, heard: bool) -> Option<Fault> {
+    answers.flaw(heard).map(|flaw| Fault::Way { node, to, flaw })
 }

@@ -3,7 +3,7 @@
 use super::lans::spread;
 use super::*;
 use crate::networks::MTU;
-use crate::networks::check::{Answers, Fault, LanSight, Party, Sight, TunnelSight};
+use crate::networks::check::{Answers, Fault, Flaw, Lack, LanSight, Party, Sight, TunnelSight};
 use crate::networks::lan::{End, Vni, Word};
 
 const NODE: NodeId = NodeId(1);
@@ -60,13 +60,14 @@ fn a_way_that_swallows_large_packets_is_told_from_a_dead_one_and_from_a_lossy_on
     let dead = Answers { answered: 0, round_trip: None, largest: None, ..WELL };
     for heard in [false, true] {
         let faults = with(dead, heard.then_some(9));
-        assert_eq!(faults, [Fault::Dead { node: NODE, to: beta, heard }]);
+        assert_eq!(faults, [Fault::Way { node: NODE, to: beta, flaw: Flaw::Dead { heard } }]);
     }
     let narrow = Answers { largest: Some(1_280), ..WELL };
-    let fault = Fault::Narrow { node: NODE, to: beta, largest: 1_280, needed: 1_420 };
+    let fault =
+        Fault::Way { node: NODE, to: beta, flaw: Flaw::Narrow { largest: 1_280, needed: 1_420 } };
     assert_eq!(with(narrow, Some(9)), [fault]);
     assert_eq!(with(Answers { answered: 9, ..WELL }, Some(9)), [], "one is lost at times");
-    let fault = Fault::Lossy { node: NODE, to: beta, sent: 10, answered: 8 };
+    let fault = Fault::Way { node: NODE, to: beta, flaw: Flaw::Lossy { sent: 10, answered: 8 } };
     assert_eq!(with(Answers { answered: 8, ..WELL }, Some(9)), [fault]);
     assert_ne!(beta, gamma);
 }
@@ -119,13 +120,15 @@ fn what_is_missing_on_a_host_is_said_and_what_it_says_itself() {
         change(&mut sight);
         found(&world, sight)
     };
-    let absent = [Fault::Absent { network, node: NODE }];
+    let absent = [Fault::Host { network, node: NODE, lack: Lack::Absent }];
     assert_eq!(with(|sight| sight.lans.clear()), absent);
     assert_eq!(with(|sight| sight.lans[0].devices = 0), absent);
     let down = with(|sight| sight.lans[0].down.push("rt1".to_owned()));
-    assert_eq!(down, [Fault::Down { network, node: NODE, device: "rt1".to_owned() }]);
+    let lack = Lack::Down { device: "rt1".to_owned() };
+    assert_eq!(down, [Fault::Host { network, node: NODE, lack }]);
     let room = with(|sight| sight.lans[0].room = Some(1_349));
-    assert_eq!(room, [Fault::NoRoom { network, node: NODE, room: 1_349 }]);
+    let lack = Lack::Room { room: 1_349 };
+    assert_eq!(room, [Fault::Host { network, node: NODE, lack }]);
     let trouble = with(|sight| sight.trouble.push("nft is not there".to_owned()));
     assert_eq!(trouble, [Fault::Trouble { node: NODE, said: "nft is not there".to_owned() }]);
     let silent = world.parties[ALPHA].site.faults(None, &BTreeMap::from([(NODE, None)]));

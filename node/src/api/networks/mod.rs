@@ -2,6 +2,9 @@
 //!
 //! A tenant sees its own networks. What carries them is the site's, and an operator's to see.
 
+mod check;
+mod faults;
+
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
@@ -21,6 +24,8 @@ use super::shapes::{List, network as shapes};
 use super::{input, list, machines};
 use crate::networks::Seen;
 use crate::observe::chain;
+
+pub(super) use check::check;
 
 /// `ListNetworks`
 pub(super) async fn list(
@@ -44,17 +49,16 @@ pub(super) async fn show(
     let desk = &server.desk;
     let id = parse(&text, desk.site())?;
     desk.current().await?;
-    let found = desk.read(|site| {
-        let mut lans = site.lans().filter(|(of, _)| **of == id && may_see(site, id, caller));
-        let (_, row) = lans.next()?;
+    let (mut network, row) = desk.read(|site| {
+        let row = find(site, id, &text)?;
+        if !may_see(site, id, caller) {
+            return Err(unknown(&text));
+        }
         let cards = site.members_on(id.0, id.1);
         let cards = cards.map(|(offset, member)| card(site, id.0, row, offset, member)).collect();
-        Some((shapes::Detailed { network: view(site, id, row), cards, inside: None }, row.clone()))
-    });
-    let Some((mut network, row)) = found else {
-        let message = format!("there is no network {text}");
-        return Err(Error::new(Code::UnknownNetwork, message).hint("'reservoir network ls'"));
-    };
+        let network = shapes::Detailed { network: view(site, id, row), cards, inside: None };
+        Ok((network, row.clone()))
+    })?;
     if caller.role == Role::Operator {
         let seen = server.networks.seen().await;
         let mut inside = desk.read(|site| inside(site, desk.node(), &row, &seen));
@@ -70,6 +74,17 @@ fn parse(text: &str, me: SiteId) -> Result<(SiteId, NetworkId), Error> {
         None => Ok((me, input::id(text)?)),
         Some((network, home)) => Ok((input::id(home)?, input::id(network)?)),
     }
+}
+
+/// The row of a network that reaches here.
+fn find<'a>(site: &'a Site, id: (SiteId, NetworkId), text: &str) -> Result<&'a Lan, Error> {
+    let found = site.lans().find(|(of, _)| **of == id);
+    found.map(|(_, row)| row).ok_or_else(|| unknown(text))
+}
+
+fn unknown(text: &str) -> Error {
+    let message = format!("there is no network {text}");
+    Error::new(Code::UnknownNetwork, message).hint("'reservoir network ls'")
 }
 
 fn may_see(site: &Site, id: (SiteId, NetworkId), caller: Caller) -> bool {
