@@ -2,6 +2,7 @@
 //! addresses, reach each other and nobody else, and what crosses between the sites is encrypted.
 //! Then each of the files here has its claims, on the same testnet.
 
+mod check;
 mod gateway;
 mod liar;
 mod metadata;
@@ -171,6 +172,9 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     ensure!(passed(&world, "wireguard")? > 0, "nothing came by the tunnel");
     let rest = passed(&world, "rest")?;
     ensure!(rest == 0, "{rest} packets between the sites were neither encrypted nor the bus's");
+    let named = gateway::gateway(&world.sites, HOME)?;
+    check::what_is_broken_between_sites_is_named(&world, &named)?;
+    note(begun, "what is broken between sites is named");
     let [red, blue] = &networks[..] else { anyhow::bail!("not two networks") };
     quality::ipv6_reaches_as_well(&world, red)?;
     note(begun, &quality::a_speed_is_held_to(red, blue)?);
