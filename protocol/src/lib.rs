@@ -26,6 +26,7 @@ pub mod images;
 pub mod manifest;
 pub mod networks;
 pub mod security;
+pub mod user_data;
 
 // Choices.
 pub mod market;

@@ -95,6 +95,8 @@ census! {
     networks_routed,
     /// Security groups of which another site was told.
     groups_told,
+    /// Machines that were handed user data at another site.
+    machines_handed,
     /// Networks of which nothing was left at another site.
     networks_left,
     /// Sites that were told how another one is reached on a network of a third.

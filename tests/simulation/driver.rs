@@ -287,6 +287,7 @@ impl World {
                 Message::Agreed { .. } => census.agreements += 1,
                 Message::Lapsed { .. } => census.lapses += 1,
                 Message::Decline { .. } => census.declines += 1,
+                Message::Hand { .. } => census.machines_handed += 1,
                 Message::Farewell => census.farewells += 1,
                 Message::Propose { .. } => census.proposals += 1,
                 Message::Renewed { .. } => census.renewals += 1,

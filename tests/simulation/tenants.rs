@@ -108,6 +108,7 @@ impl World {
             sites: None,
             on_partition: OnPartition::Fence,
             class: Class::BestEffort,
+            user_data: None,
         };
         let components = BTreeMap::from([("one".parse().expect("a component's name"), component)]);
         let service = format!("alone-{}", self.clients.len());
@@ -217,6 +218,7 @@ impl World {
                 sites: self.directive(),
                 on_partition: self.on_partition(),
                 class: self.class(),
+                user_data: Some(tier.to_string().into_bytes().try_into().expect("it is short")),
             };
             components.insert(name, component);
         }
@@ -239,6 +241,7 @@ impl World {
             sites: self.directive(),
             on_partition: self.on_partition(),
             class: self.class(),
+            user_data: None,
         }
     }
 

@@ -11,7 +11,10 @@ const LAYERS: [(&str, &[&str]); 6] = [
         "words",
         &["codec", "epoch", "identity", "ids", "names", "rows", "sla", "text", "time", "units"],
     ),
-    ("descriptions", &["elasticity", "hull", "images", "manifest", "networks", "security"]),
+    (
+        "descriptions",
+        &["elasticity", "hull", "images", "manifest", "networks", "security", "user_data"],
+    ),
     ("choices", &["accounting", "market", "membership", "placement"]),
     ("conversations", &["agreement", "lease", "machine", "migration", "peering", "settlement"]),
     ("site", &["site"]),

@@ -104,6 +104,7 @@ const fn kind(message: &Message) -> &'static str {
         Message::Offer { .. } => "offer",
         Message::Refuse { .. } => "refusal",
         Message::Accept(_) => "acceptance",
+        Message::Hand { .. } => "hand",
         Message::Decline { .. } => "decline",
         Message::Agreed { .. } => "agreement",
         Message::Lapsed { .. } => "lapse",

@@ -6,14 +6,16 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use data_encoding::BASE64;
 use protocol::agreement::Terms;
-use protocol::ids::{HostId, MachineId, SiteId, TenantId};
+use protocol::ids::{HostId, MachineId, MachineName, SiteId, TenantId};
 use protocol::machine::Verb;
 use protocol::manifest::SiteReference;
 use protocol::site::command::TenantAsk;
 use protocol::site::state::{Machine, Place};
 use protocol::site::{Refusal, Site};
 use protocol::units::Price;
+use protocol::user_data::UserData;
 
 use super::error::{Code, Error};
 use super::gate::{Caller, Server};
@@ -45,8 +47,17 @@ pub(super) async fn initialize(
         sites: (!sites.is_empty()).then_some(sites),
         on_partition: new.on_partition,
         class: new.sla,
+        user_data: new.user_data.map(|text| user_data(&text)).transpose()?,
     };
     propose::tenant(&server, caller, request, ask, "").await
+}
+
+/// User data as they come: in base64, since they are any bytes.
+fn user_data(text: &str) -> Result<UserData, Error> {
+    let malformed =
+        |error: &dyn std::fmt::Display| Error::new(Code::Malformed, format!("user_data: {error}"));
+    let bytes = BASE64.decode(text.as_bytes()).map_err(|error| malformed(&error))?;
+    UserData::try_from(bytes).map_err(|error| malformed(&error))
 }
 
 /// `ListVEEs`
@@ -127,9 +138,15 @@ pub(super) fn view(site: &Site, id: MachineId, row: &Machine) -> shapes::Machine
         sla: row.class,
         epoch: row.sight.epoch.to_string(),
         address: address(site, row),
+        user_data_bytes: user_data_bytes(site, row),
         created: row.created.into(),
         ended: row.ended.map(Into::into),
     }
+}
+
+fn user_data_bytes(site: &Site, row: &Machine) -> Option<u64> {
+    let name = MachineName { home: row.hull.home, machine: row.hull.machine };
+    u64::try_from(site.user_data(name)?.bytes().len()).ok()
 }
 
 /// The IPv4 address of a machine's first card.

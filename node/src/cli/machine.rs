@@ -1,6 +1,9 @@
 //! `reservoir machine`
 
+use std::path::PathBuf;
+
 use axum::http::{Method, StatusCode};
+use data_encoding::BASE64;
 use futures::future::try_join_all;
 use protocol::machine::{State, Verb};
 
@@ -46,8 +49,14 @@ pub(super) async fn run(
 
 async fn define_one(define: Define, client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
     let size = Size { vcpus: define.vcpus, memory_mib: define.memory.0, disk_mib: define.disk.0 };
-    let Define { name, image, sites, on_partition, sla, .. } = define;
-    let new = New { name, image, size, sites, on_partition, sla };
+    let Define { name, image, sites, on_partition, sla, user_data, .. } = define;
+    let read = |path: PathBuf| match std::fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(source) => Err(Error::File { path, source }),
+    };
+    let user_data = user_data.map(read).transpose()?;
+    let user_data = user_data.map(|bytes| BASE64.encode(&bytes));
+    let new = New { name, image, size, sites, on_partition, sla, user_data };
     let taken: Taken = client.ask(Method::POST, PATH, Some(&new)).await?;
     output.say(&taken, |_| format!("machine {} is defined as {}\n", new.name, taken.id))
 }
@@ -181,6 +190,7 @@ fn shown(machine: &shapes::Machine, now: Moment) -> String {
         ("on partition", machine.on_partition.to_string()),
         ("sla", machine.sla.to_string()),
         ("epoch", machine.epoch.clone()),
+        ("user data", machine.user_data_bytes.map(|it| format!("{it} bytes")).unwrap_or_default()),
         ("defined", since(now, machine.created)),
     ])
 }

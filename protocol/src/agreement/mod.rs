@@ -5,6 +5,7 @@
 //!     Call ------------------------------------->  room? policy? image?
 //!     <------------------------------- Offer         and a hold behind it, for a short time
 //!     <------------------------------- Refuse        or why not
+//!     Hand ------------------------------------->  what the machine is handed, if anything is
 //!     Accept ----------------------------------->  the hold becomes a guest
 //!     <------------------------------- Agreed
 //!     <------------------------------- Lapsed        or it came too late
@@ -44,6 +45,7 @@ use crate::networks::lan::Word;
 use crate::sla::Class;
 use crate::time::{Span, Timestamp};
 use crate::units::{Price, Size};
+use crate::user_data::UserData;
 
 /// How long a seller keeps room for an offer: long enough for the buyer to hear from the others
 /// it asked, twice, and short enough that a buyer who vanished costs little.
@@ -55,6 +57,10 @@ pub const PATIENCE: Span = Span::from_secs(8);
 /// The most messages that one delivery to a peer carries: some hundred kilobytes, and one command
 /// in the peer's log.
 pub const DELIVERY_MESSAGES_MAX: usize = 64;
+
+/// The most bytes of them together: all but those that hand something to a machine fit at their
+/// longest. What is delivered has to fit into one entry of the peer's log.
+pub const DELIVERY_BODIES_MAX: usize = 512 << 10;
 
 /// The most statements of the other side that are kept of one agreement: its beginning, and a year
 /// of renewals every month.
@@ -240,6 +246,14 @@ pub enum Message {
     },
     /// Buyer to seller: the offer is taken, on these terms, and the machine's epoch starts here.
     Accept(Acceptance),
+    /// Buyer to seller, right before its word that it takes an offer: what the machine is to be
+    /// handed. A message of its own, so that no call and no proof of an agreement carries it.
+    Hand {
+        /// The room that is held.
+        hold: HoldId,
+        /// What it is to be handed.
+        user_data: UserData,
+    },
     /// Buyer to seller: the offer is not taken.
     Decline {
         /// The room that was held.
@@ -334,6 +348,7 @@ impl Message {
             Self::Call(_)
             | Self::Offer { .. }
             | Self::Accept(_)
+            | Self::Hand { .. }
             | Self::Agreed { .. }
             | Self::Order { .. }
             | Self::Report(_)
@@ -349,6 +364,7 @@ impl Message {
 
 impl Claim for Message {
     const DOMAIN: &'static str = "reservoir 2026 message v1";
-    /// A hull with a kernel's command line of 2,000 bytes is the largest part of any of them.
-    const LIMIT: usize = 8 << 10;
+    /// User data of 16 KiB are the largest part of any of them; a hull with a kernel's command line
+    /// of 2,000 bytes comes next.
+    const LIMIT: usize = 17 << 10;
 }

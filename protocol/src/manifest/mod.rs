@@ -38,6 +38,7 @@ use crate::security::Rules;
 use crate::sla::Class;
 use crate::text::excerpt;
 use crate::units::{Mebibytes, Size};
+use crate::user_data::UserData;
 
 pub use fault::{Fault, Faults, Place};
 pub use name::{
@@ -105,6 +106,8 @@ pub struct Component {
     pub on_partition: OnPartition,
     /// What is to be promised of its machines at the least.
     pub class: Class,
+    /// What is handed to its machines: text, here.
+    pub user_data: Option<UserData>,
 }
 
 /// The shape of a manifest, before its invariant is checked.
@@ -409,8 +412,24 @@ impl fmt::Display for Component {
         if self.class != Class::default() {
             writeln!(f, "    sla: {}", self.class)?;
         }
+        if let Some(user_data) = &self.user_data {
+            writeln!(f, "    user_data: {}", scalar(&String::from_utf8_lossy(user_data.bytes())))?;
+        }
         Ok(())
     }
+}
+
+/// A text as YAML has it between double quotes, in ASCII: some characters YAML does not print, and
+/// some it would read as the end of a line.
+fn scalar(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        ' '..='~' => c.to_string(),
+        c if u32::from(c) < 0x1_0000 => format!("\\u{:04x}", u32::from(c)),
+        c => format!("\\U{:08x}", u32::from(c)),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 fn quoted(names: impl Iterator<Item: fmt::Display>) -> String {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::name::{self, ComponentName, ImageName};
 use super::{COMPONENTS_MAX, LENGTH_MAX, MACHINES_MAX, network, security};
+use crate::user_data;
 
 /// The most characters of a word that is compared with others: no name is longer, and the
 /// comparison takes time with the square.
@@ -34,6 +35,8 @@ pub enum Shape {
     Rule,
     /// A list of such rules.
     Rules,
+    /// A text of any length.
+    Text,
 }
 
 impl fmt::Display for Shape {
@@ -50,6 +53,7 @@ impl fmt::Display for Shape {
             Self::Truth => "true or false",
             Self::Rule => "a rule",
             Self::Rules => "a list of rules",
+            Self::Text => "a text",
         })
     }
 }
@@ -133,6 +137,9 @@ pub enum Problem {
         /// What is there.
         found: String,
     },
+    /// User data that are too long.
+    #[error(transparent)]
+    UserData(#[from] user_data::TooLong),
     /// A name that cannot be one.
     #[error(transparent)]
     Name(#[from] name::Error),
@@ -242,6 +249,9 @@ impl Problem {
     pub fn hint(&self) -> String {
         match self {
             Self::TooLong { .. } => "split it into several services".to_owned(),
+            Self::UserData(_) => {
+                "shorten them, or have them fetch the rest when the machine starts".to_owned()
+            }
             Self::NotUtf8 => "save the file as UTF-8".to_owned(),
             Self::Tab => "indent with spaces".to_owned(),
             Self::Syntax { .. } => {
@@ -318,6 +328,7 @@ fn example(key: &str, shape: Shape) -> String {
         Shape::Speed => format!("a line such as '{key}: 5MBS'"),
         Shape::Address => format!("a line such as '{key}: 10.1.0.9'"),
         Shape::Truth => format!("a line such as '{key}: true'"),
+        Shape::Text => format!("'{key}: |', and the text below it, indented"),
         Shape::Rule | Shape::Rules => format!("a list such as '{key}: [tcp 443 from 0.0.0.0/0]'"),
     }
 }
@@ -336,6 +347,7 @@ fn wrong_type_hint(expected: Shape, found: &str) -> String {
         Shape::Speed => "write megabytes a second, such as 5MBS",
         Shape::Address => "write four numbers, as in 10.1.0.9",
         Shape::Truth => "write true or false",
+        Shape::Text => "write '|', and the text below it, indented",
         Shape::Rule => "write what, and from or to whom, such as tcp 443 from 0.0.0.0/0",
         Shape::Rules => "write a list, such as [tcp 443 from 0.0.0.0/0]",
     }

@@ -22,6 +22,7 @@ use crate::security::default_memberships;
 use crate::sla::Class;
 use crate::text::excerpt;
 use crate::units::{MalformedSize, Mebibytes, Size};
+use crate::user_data::UserData;
 
 /// The manifest that the tree stands for.
 ///
@@ -152,6 +153,7 @@ impl Reader {
             "place",
             "on_partition",
             "sla",
+            "user_data",
         ];
         let fields = self.fields(entry.value, entry.place, path, KEYS)?;
         let image = self.name(&fields, "image");
@@ -191,6 +193,10 @@ impl Reader {
             Some(node) => self.class(node, &format!("{path}.sla")),
             None => Some(Class::default()),
         };
+        let user_data = match fields.values.get("user_data") {
+            Some(node) => Some(self.user_data(node, &format!("{path}.user_data"))?),
+            None => None,
+        };
         Some(Component {
             image: image?,
             size: Size { vcpus: vcpus?, memory: memory?, disk: disk? },
@@ -201,7 +207,16 @@ impl Reader {
             sites,
             on_partition: on_partition?,
             class: class?,
+            user_data,
         })
+    }
+
+    fn user_data(&mut self, node: &Node, path: &str) -> Option<UserData> {
+        let Value::Text(text) = &node.value else {
+            self.wrong_type(node, path, Shape::Text);
+            return None;
+        };
+        self.told(node.place, path, UserData::try_from(text.clone().into_bytes()))
     }
 
     fn on_partition(&mut self, node: &Node, path: &str) -> Option<OnPartition> {

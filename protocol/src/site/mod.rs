@@ -44,6 +44,7 @@ use crate::networks::lan::Member;
 use crate::networks::public::Pool;
 use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
 use crate::time::{Span, Timestamp};
+use crate::user_data::UserData;
 
 pub use command::{Command, Outcome, Refusal, Stamped};
 pub use query::{Assignment, Dispatch, Planned, Seeking, Where};
@@ -143,11 +144,13 @@ pub struct Site {
     lans: Table<(SiteId, NetworkId), Lan>,
     /// Who is on each of them.
     members: Table<(SiteId, NetworkId, Offset), Member>,
-    /// Counted from the tables; no table itself.
     /// The public addresses that may be given to tenants.
     pools: Table<Pool, ()>,
     /// Those that are a tenant's.
     publics: Table<Ipv4Addr, Public>,
+    /// What is handed to single machines of this site's tenants, and to guests of peers.
+    user_data: Table<MachineName, UserData>,
+    /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
 
@@ -183,7 +186,8 @@ macro_rules! with_tables {
             lans,
             members,
             pools,
-            publics
+            publics,
+            user_data
         )
     };
 }
@@ -219,6 +223,7 @@ impl Default for Site {
             members: Table::new(26),
             pools: Table::new(27),
             publics: Table::new(28),
+            user_data: Table::new(29),
             occupancy: Occupancy::default(),
         }
     }

@@ -71,6 +71,10 @@ impl Site {
 
     pub(super) fn remove_guest(&mut self, name: MachineName) -> Option<Guest> {
         let guest = self.guests.remove(&name)?;
+        // A machine at home here keeps what is handed to it until it is forgotten.
+        if guest.agreement.is_some() {
+            self.user_data.remove(&name);
+        }
         self.occupancy.change(guest.lodging.host, |it| {
             it.promised = it.promised.minus(guest.hull.size());
             it.slots.remove(&guest.lodging.slot);

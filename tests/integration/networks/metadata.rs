@@ -53,6 +53,11 @@ fn hears(
     Ok(heard.1)
 }
 
+/// What the machines of a service are handed.
+pub(super) fn handed(service: &str) -> String {
+    format!("#!/bin/sh\necho {service}")
+}
+
 /// Each guest is told of itself, at whichever site and host it runs, and of nobody else.
 pub(super) fn each_is_told_of_itself(world: &World, members: &[Member]) -> Result<()> {
     for member in members {
@@ -67,6 +72,7 @@ pub(super) fn each_is_told_of_itself(world: &World, members: &[Member]) -> Resul
             ("meta-data/local-hostname", hostname.as_str()),
             ("meta-data/placement/availability-zone", member.site),
             ("meta-data/placement/region", HOME),
+            ("user-data", &handed(service)),
         ];
         for (path, expected) in told {
             let path = format!("/latest/{path}");

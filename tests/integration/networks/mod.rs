@@ -153,6 +153,9 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     for service in SERVICES {
         let networks = format!("networks: {{ lan: {} }}\ncomponents:", network(service));
         let text = manifest(service, &parts).replace("components:", &networks);
+        let handed = metadata::handed(service).replace('\n', "\n      ");
+        let handed = format!("    user_data: |-\n      {handed}\n    image:");
+        let text = text.replace("    image:", &handed);
         let file = world.file(&format!("{service}.yaml"), &text)?;
         world.sites.say(HOME, &["service", "submit", &file])?;
     }

@@ -70,6 +70,9 @@ pub struct Machine {
     /// Its IPv4 address on its host's bridge, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// How many bytes of user data it is handed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data_bytes: Option<u64>,
     /// When it was defined.
     pub created: Moment,
     /// When nothing was left of it.
@@ -106,4 +109,7 @@ pub struct New {
     /// What is to be promised of it at the least; none given, nothing is.
     #[serde(default)]
     pub sla: Class,
+    /// What is handed to it, in base64: at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
 }

@@ -169,6 +169,9 @@ pub struct Define {
     /// What is to be promised of it at the least: best-effort, bronze, silver or gold.
     #[arg(long, value_name = "CLASS", default_value_t)]
     pub sla: Class,
+    /// A file whose bytes the machine finds as its user data: at most 16 KiB.
+    #[arg(long, value_name = "FILE")]
+    pub user_data: Option<PathBuf>,
 }
 
 /// Machines that are to be led to a state.

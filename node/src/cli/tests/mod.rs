@@ -64,6 +64,7 @@ fn web(replica: u32, site: &str, state: State, reason: &str) -> Machine {
         sla: Class::BestEffort,
         epoch: "1.1".to_owned(),
         address: (site == "alpha").then(|| "10.77.0.2".to_owned()),
+        user_data_bytes: None,
         created: ago(3_700),
         ended: None,
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use fabric::networks::Identity;
-use metadata::{Card, HopLimit, Instance, Line, SecurityGroup, Tokens, Vpc};
+use metadata::{Card, HopLimit, Instance, Line, SecurityGroup, Tokens, UserData, Vpc};
 use protocol::hull;
 use protocol::ids::{HostId, MachineName, NetworkId, SiteId};
 use protocol::networks::Offset;
@@ -54,7 +54,7 @@ pub(super) fn at(
         more_cards: cards.collect(),
         public_keys: Vec::new(),
         tags: BTreeMap::new(),
-        user_data: None,
+        user_data: user_data(site, name),
         tokens: Tokens::Optional,
         hop_limit: HopLimit::ONE,
     })
@@ -63,6 +63,11 @@ pub(super) fn at(
 /// What is not one line is not said; the types and the checks of names leave no such thing.
 fn line(text: &str) -> Option<Line> {
     text.parse().ok()
+}
+
+/// What the protocol hands to a machine is no longer than what a machine is given here.
+fn user_data(site: &Site, name: MachineName) -> Option<UserData> {
+    site.user_data(name)?.bytes().to_vec().try_into().ok()
 }
 
 fn offset(lan: &Lan, address: IpAddr) -> Option<Offset> {

@@ -38,6 +38,9 @@ components:
     place: { sites: [alpha, beta.example.org] }
     on_partition: hold
     sla: GOLD
+    user_data: |
+      #!/bin/sh
+      echo "hello"
 "#,
     );
     expect![[r#"
@@ -109,6 +112,9 @@ components:
                     ),
                     on_partition: Hold,
                     class: Gold,
+                    user_data: Some(
+                        23 bytes of user data,
+                    ),
                 },
                 "database": Component {
                     image: "guest",
@@ -135,6 +141,7 @@ components:
                     sites: None,
                     on_partition: Fence,
                     class: BestEffort,
+                    user_data: None,
                 },
             },
         }

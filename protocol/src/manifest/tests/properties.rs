@@ -34,8 +34,10 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
         option::of(sites),
         policy,
         vec(any::<bool>(), 12),
+        option::of(any::<String>()),
     )
-        .prop_map(|(size, replicas, image, sites, (on_partition, class), waits)| {
+        .prop_map(|(size, replicas, image, sites, (on_partition, class), waits, text)| {
+            let user_data = text.map(|text| text.into_bytes().try_into().unwrap());
             let image = image.parse().unwrap();
             let after = BTreeSet::new();
             let networks = BTreeMap::new();
@@ -50,6 +52,7 @@ fn component() -> impl Strategy<Value = (Component, Vec<bool>)> {
                 sites,
                 on_partition,
                 class,
+                user_data,
             };
             (component, waits)
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::command::Outcome;
-use super::super::state::{Agreement, Displacement, Place, Timer};
+use super::super::state::{Agreement, Displacement, Place, Timer, guest_name};
 use super::super::{OUTBOX_MAX, Site, Turn};
 use super::displacing::WORD_AWAITED;
 use crate::agreement::buyer::{Asking, Offer};
@@ -226,6 +226,10 @@ impl Site {
         let message = Message::Accept(Acceptance { hold, terms, epoch: row.epoch });
         row.place = Place::Accepted(offer);
         self.timers.insert((turn.now + WORD_AWAITED, machine), Timer::Word(hold));
+        // What is handed to the machine is there before the machine is.
+        if let Some(user_data) = self.user_data(guest_name(self.me(), machine)).cloned() {
+            self.owe(site, Message::Hand { hold, user_data }, turn);
+        }
         self.owe(site, message, turn);
     }
 

@@ -11,7 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::state::{Displacement, Guest, Machine, Membership, Mode, Place, Stage};
+use super::super::state::{
+    Displacement, Guest, Machine, Membership, Mode, Place, Stage, guest_name,
+};
 use super::super::{Site, Turn};
 use crate::agreement::{Message, Refusal, Report};
 use crate::ids::{MachineId, ServiceId, SiteId};
@@ -202,6 +204,7 @@ impl Site {
 
     /// Nothing is left of a machine. What a refused deployment said of it stays to be read.
     pub(super) fn vanish(&mut self, machine: MachineId, turn: &mut Turn) {
+        self.user_data.remove(&guest_name(self.me(), machine));
         let Some(row) = self.machines.get_mut(&machine) else { return };
         let place = std::mem::replace(&mut row.place, Place::Nowhere);
         row.goal = Goal::Destroyed;

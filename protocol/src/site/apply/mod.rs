@@ -127,6 +127,7 @@ impl Site {
             }
             Message::Refuse { call, reason } => self.call_refused(from, *call, *reason, turn),
             Message::Accept(acceptance) => self.accepted(from, acceptance, message, turn),
+            Message::Hand { hold, user_data } => self.handed(from, *hold, user_data),
             Message::Decline { hold, .. } => self.declined(from, *hold),
             Message::Agreed { hold, machine } => self.agreed(*machine, *hold, message, turn),
             Message::Lapsed { hold, machine, reason } => {

@@ -9,6 +9,7 @@ use crate::ids::{HoldId, HostId, MachineId, SiteId};
 use crate::machine::Goal;
 use crate::machine::guest::Progress;
 use crate::units::Size;
+use crate::user_data::UserData;
 
 impl Site {
     /// A buyer asks whether this site could run a machine. One that asks and asks and takes up no
@@ -67,6 +68,7 @@ impl Site {
             tenant: call.tenant,
             terms: terms.clone(),
             hull: hull.clone(),
+            user_data: None,
             lodging: self.lodging(host),
             expires: turn.now + HOLD,
         };
@@ -136,6 +138,9 @@ impl Site {
             return;
         }
         let Some(held) = self.remove_hold(hold) else { return };
+        if let Some(user_data) = held.user_data {
+            self.user_data.insert(name, user_data);
+        }
         let guest = Guest {
             tenant: held.tenant,
             agreement: Some(hold),
@@ -160,6 +165,13 @@ impl Site {
         self.agreements.insert(hold, agreement);
         self.note_due(hold);
         self.owe(from, Message::Agreed { hold, machine: terms.machine }, turn);
+    }
+
+    /// The buyer says what is to be handed to the machine that it takes an offer for.
+    pub(super) fn handed(&mut self, from: SiteId, hold: HoldId, user_data: &UserData) {
+        if let Some(held) = self.holds.get_mut(&hold).filter(|held| held.buyer == from) {
+            held.user_data = Some(user_data.clone());
+        }
     }
 
     /// The buyer does not take an offer.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::command::{Outcome, Refusal, TenantAsk};
-use super::super::state::{Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage};
+use super::super::state::{
+    Displacement, Machine, Membership, Mode, Place, Service, Sight, Stage, guest_name,
+};
 use super::super::{MACHINES_MAX, SERVICES_MAX, Site, Turn};
 use super::networks::Wish;
 use crate::epoch::Epoch;
@@ -62,7 +64,7 @@ impl Site {
             }
             TenantAsk::ReleaseAddress { address } => self.release_public(tenant, *address),
             TenantAsk::End { service } => self.end(tenant, *service, turn),
-            TenantAsk::Define { name, image, size, sites, on_partition, class } => {
+            TenantAsk::Define { name, image, size, sites, on_partition, class, user_data } => {
                 let taken = self.machines.iter().any(|(_, row)| {
                     row.tenant == tenant && row.name == name.as_str() && row.ended.is_none()
                 });
@@ -77,6 +79,9 @@ impl Site {
                 self.room_on_networks(cards, 1)?;
                 let wanted = Wanted { image, size, sites, on_partition, class, cards };
                 let machine = self.define(tenant, name.as_str(), None, wanted, turn);
+                if let Some(user_data) = user_data {
+                    self.user_data.insert(guest_name(self.me(), machine), user_data.clone());
+                }
                 Ok(Outcome::Machine(machine))
             }
             TenantAsk::Update { machine, verb } => self.update(tenant, *machine, *verb, turn),

@@ -20,6 +20,7 @@ use crate::peering::{Reserve, Setting};
 use crate::security::Rules;
 use crate::sla::Class;
 use crate::units::Size;
+use crate::user_data::UserData;
 
 /// A tenant's request.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -99,6 +100,8 @@ pub enum TenantAsk {
         on_partition: OnPartition,
         /// What is to be promised of it at the least.
         class: Class,
+        /// What is handed to it.
+        user_data: Option<UserData>,
     },
     /// Lead a machine to another state (the deck's `VEEUpdate`).
     Update {

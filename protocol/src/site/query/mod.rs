@@ -14,7 +14,8 @@ use super::state::{
     Agreement, Contradiction, Guest, Hold, Holder, Host, Invitation, Key, Lan, Machine, Network,
     Node, Peer, Place, Profile, Public, Registered, Service, Tenant,
 };
-use crate::agreement::{DELIVERY_MESSAGES_MAX, Message};
+use crate::agreement::{DELIVERY_BODIES_MAX, DELIVERY_MESSAGES_MAX, Message};
+use crate::codec;
 use crate::hull::Hull;
 use crate::identity::PublicKey;
 use crate::ids::{
@@ -31,6 +32,7 @@ use crate::networks::public::Pool;
 use crate::sla::Class;
 use crate::time::Timestamp;
 use crate::units::Size;
+use crate::user_data::UserData;
 
 pub use planned::{Planned, Where};
 
@@ -346,10 +348,18 @@ impl Site {
     /// The oldest messages owed to a peer, at most as many as one delivery carries.
     #[must_use]
     pub fn dispatch(&self, peer: SiteId) -> Option<Dispatch> {
+        // The first one fits always: no message is as long as all of a delivery's may be together.
+        let mut room = DELIVERY_BODIES_MAX;
+        let mut fits = |message: &Message| {
+            let left = room.checked_sub(codec::encode(message).len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
         let messages: Vec<_> = self
             .outbox
             .range((peer, 0)..=(peer, u64::MAX))
             .take(DELIVERY_MESSAGES_MAX)
+            .take_while(|(_, owed)| fits(&owed.message))
             .map(|((_, number), owed)| (*number, owed.message.clone(), owed.at))
             .collect();
         if messages.is_empty() {
@@ -384,6 +394,21 @@ impl Site {
                 first_round: refused.is_empty(),
             })
             .collect()
+    }
+
+    /// What is handed to a machine that is at home here or runs here. Those of a service have it
+    /// from their component, whatever their number.
+    #[must_use]
+    pub fn user_data(&self, name: MachineName) -> Option<&UserData> {
+        let own = self.profile().filter(|profile| profile.site == name.home);
+        let row = own.and_then(|_| self.machine(name.machine));
+        match row.and_then(|row| row.membership.as_ref()) {
+            Some(membership) => {
+                let manifest = &self.service(membership.service)?.manifest;
+                manifest.components().get(&membership.component)?.user_data.as_ref()
+            }
+            None => self.user_data.get(&name),
+        }
     }
 
     /// What the site has to sell at the moment: what is free, but for what is kept for its own

@@ -11,6 +11,7 @@ use crate::machine::guest::Progress;
 use crate::manifest::OnPartition;
 use crate::time::Timestamp;
 use crate::units::{Mebibytes, Size};
+use crate::user_data::UserData;
 
 /// Room kept for an offer that this site has made.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub struct Hold {
     pub terms: Terms,
     /// The machine.
     pub hull: Hull,
+    /// What is to be handed to it, if the buyer has said that.
+    pub user_data: Option<UserData>,
     /// Where the room is.
     pub lodging: Lodging,
     /// When it is let go.

@@ -48,6 +48,7 @@ fn a_machine_s_name_is_taken_until_it_is_destroyed() {
         sites: None,
         on_partition: OnPartition::Fence,
         class: Class::BestEffort,
+        user_data: None,
     };
     let taken = Outcome::Refused(Refusal::NameTaken { name: "one".to_owned() });
     assert_eq!(world.ask(ALPHA, again), taken);
@@ -86,6 +87,7 @@ fn a_size_that_no_machine_has_is_refused() {
         sites: None,
         on_partition: OnPartition::Fence,
         class: Class::BestEffort,
+        user_data: None,
     };
     for bad in [Size { vcpus: 0, ..size(1) }, Size { vcpus: 256, ..size(1) }] {
         let refused = Outcome::Refused(Refusal::BadSize { size: bad });

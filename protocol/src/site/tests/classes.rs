@@ -29,7 +29,15 @@ impl World {
     fn start(&mut self, class: Class) -> MachineId {
         let (name, image) = ("one".parse().unwrap(), "guest".parse().unwrap());
         let (sites, on_partition) = (None, OnPartition::Fence);
-        let ask = TenantAsk::Define { name, image, size: size(1), sites, on_partition, class };
+        let ask = TenantAsk::Define {
+            name,
+            image,
+            size: size(1),
+            sites,
+            on_partition,
+            class,
+            user_data: None,
+        };
         let Outcome::Machine(machine) = self.ask(ALPHA, ask) else { panic!("it is defined") };
         self.update(ALPHA, machine, Verb::Activate);
         machine

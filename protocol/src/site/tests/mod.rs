@@ -22,6 +22,7 @@ mod rows;
 mod scaling;
 mod security;
 mod streams;
+mod user_data;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -280,6 +281,7 @@ impl World {
                 sites: None,
                 on_partition,
                 class: Class::BestEffort,
+                user_data: None,
             },
         ) {
             Outcome::Machine(machine) => machine,

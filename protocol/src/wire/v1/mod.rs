@@ -23,7 +23,7 @@ pub use nodes::{
     Member, NODES_BYTES_MAX, NodeAnswer, NodeFault, NodeRequest, node_answer, node_request,
 };
 
-/// The most bytes of one delivery: its messages at their longest, with signatures.
+/// The most bytes of one delivery: as many messages as one has, with signatures.
 pub const DELIVERY_BYTES_MAX: usize = 1 << 20;
 
 /// The most bytes of an answer to a delivery.

@@ -162,7 +162,7 @@ components:
               |
             8 |     <<: { vcpus: 2 }
               |     ^^ components.web
-              = hint: the keys here are image, vcpus, memory, disk, replicas, after, networks, security, place, on_partition, sla
+              = hint: the keys here are image, vcpus, memory, disk, replicas, after, networks, security, place, on_partition, sla, user_data
         "#]],
     );
 }

@@ -28,7 +28,7 @@ components:
               |
             9 |     color: red
               |     ^^^^^ components.web
-              = hint: the keys here are image, vcpus, memory, disk, replicas, after, networks, security, place, on_partition, sla
+              = hint: the keys here are image, vcpus, memory, disk, replicas, after, networks, security, place, on_partition, sla, user_data
         "#]],
     );
 }

@@ -282,3 +282,44 @@ components:
         "#]],
     );
 }
+
+#[test]
+fn user_data_that_are_no_text_or_too_long() {
+    let with = |user_data: &str| {
+        format!(
+            "service: a\ncomponents:\n  b:\n    image: c\n    vcpus: 1\n    memory: 1MiB\n    disk: 1MiB\n    user_data: {user_data}\n"
+        )
+    };
+    check(
+        &with("[1]"),
+        &expect![[r#"
+        bad.yaml:8:16: expected a text, found a list
+          |
+        8 |     user_data: [1]
+          |                ^ components.b.user_data
+          = hint: write '|', and the text below it, indented
+    "#]],
+    );
+    check(
+        &with("!!binary /w=="),
+        &expect![[r#"
+        bad.yaml:8:25: the file is not YAML here: !!binary scalar is not valid UTF-8 so cannot be stored into string. If you just use !!binary for documentation/annotation, set ignore_binary_tag_for_string in O…
+          |
+        8 |     user_data: !!binary /w==
+          |                         ^^^^
+          = hint: check the indentation, and that every colon, bracket and quote has its partner
+    "#]],
+    );
+    let line = "x".repeat(99);
+    let long = vec![line.as_str(); 164].join("\n      ");
+    check(
+        &with(&format!("|\n      {long}")),
+        &expect![[r#"
+        bad.yaml:9:7: user data of 16400 bytes are more than the 16384 that are handed to a machine
+          |
+        9 |       xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+          |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ components.b.user_data
+          = hint: shorten them, or have them fetch the rest when the machine starts
+    "#]],
+    );
+}

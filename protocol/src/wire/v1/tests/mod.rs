@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
 use super::*;
+use crate::agreement::DELIVERY_BODIES_MAX;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
 use crate::ids::{HostId, MachineId, NodeId, SiteId};
 use crate::market::Advert;
@@ -117,15 +118,16 @@ fn the_longest_advert_fits_the_gossip() {
 }
 
 #[test]
-fn the_longest_messages_fit_their_limit_and_a_delivery_of_them_its_own() {
+fn the_longest_messages_fit_their_limit_and_as_many_as_are_delivered_a_delivery() {
     for (name, message) in longest_messages() {
         let statement = samples::longest_statement(message);
         let length = codec::encode(&statement).len();
         assert!(length <= Message::LIMIT, "{name} has {length} bytes");
-        let messages = vec![sign(&statement, u64::MAX); DELIVERY_MESSAGES_MAX];
+        let many = (DELIVERY_BODIES_MAX / length + 1).min(DELIVERY_MESSAGES_MAX);
+        let messages = vec![sign(&statement, u64::MAX); many];
         let bytes = codec::encode(&Delivery { messages });
         assert!(bytes.len() <= DELIVERY_BYTES_MAX, "{name}: {} bytes", bytes.len());
-        assert_eq!(delivery(&bytes).unwrap().messages.len(), DELIVERY_MESSAGES_MAX);
+        assert_eq!(delivery(&bytes).unwrap().messages.len(), many);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::security::{
 use crate::sla::{Catalogue, Class};
 use crate::time::{Span, Timestamp};
 use crate::units::{Currency, Mebibytes, Micros, Permille, Price, Size, Tariff};
+use crate::user_data::{self, UserData};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -195,9 +196,16 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             network: NetworkId::from_uuid(uuid(5)),
             word: word(variant, longest),
         },
+        21 => Message::Hand { hold, user_data: user_data(longest) },
         _ => return None,
     };
     Some((name(&message), message))
+}
+
+/// What a machine is handed.
+fn user_data(longest: bool) -> UserData {
+    let text = if longest { "x".repeat(user_data::LENGTH_MAX) } else { "#!/bin/sh\n".to_owned() };
+    text.into_bytes().try_into().unwrap()
 }
 
 /// What is said of a network.
@@ -264,6 +272,7 @@ const fn name(message: &Message) -> &'static str {
         Message::Offer { .. } => "Offer",
         Message::Refuse { .. } => "Refuse",
         Message::Accept(_) => "Accept",
+        Message::Hand { .. } => "Hand",
         Message::Decline { .. } => "Decline",
         Message::Agreed { .. } => "Agreed",
         Message::Lapsed { .. } => "Lapsed",
