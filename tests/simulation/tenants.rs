@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::ids::{MachineId, RequestId, ServiceId};
 use protocol::machine::{Goal, Verb};
 use protocol::manifest::{
-    Attachment, Component, ComponentName, LAN, Manifest, Network, NetworkName, OnPartition,
+    Attachment, Component, ComponentName, Groups, LAN, Manifest, Network, NetworkName, OnPartition,
     SecurityGroupName, SecurityGroups, SiteReference,
 };
 use protocol::security::{Direction, Rule, Rules, default_memberships};
@@ -114,7 +114,7 @@ impl World {
         let service = format!("alone-{}", self.clients.len());
         let manifest = Manifest::new(
             service.parse().expect("a service's name"),
-            lan(),
+            (lan(), Groups::new()),
             SecurityGroups::new(),
             components,
         )
@@ -225,7 +225,7 @@ impl World {
         let service = format!("service-{}", self.clients.len());
         Manifest::new(
             service.parse().expect("a service's name"),
-            if is_routed { routed() } else { lan() },
+            (if is_routed { routed() } else { lan() }, Groups::new()),
             SecurityGroups::new(),
             components,
         )

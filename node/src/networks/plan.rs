@@ -6,8 +6,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use fabric::HostName;
 use fabric::networks::{
-    At, BytesPerSecond, Contradiction, Exit, Identity, Lan, Member, Outside, Public, Routed, Tap,
-    Tunnel, Wanted, bridge, check,
+    At, BytesPerSecond, Contradiction, Exit, Hop, Identity, Lan, Member, Outside, Public, Route,
+    Routed, Tap, Tunnel, Wanted, bridge, check,
 };
 use hypervisor::backend::Plug;
 use ipnet::IpNet;
@@ -221,6 +221,7 @@ impl<'a> View<'a> {
             .filter_map(|(offset, member)| self.member(id, row, named, (offset, member)))
             .collect();
         let awaited = self.awaited(home, network, &members);
+        let exit = if terms.outbound { self.exit(home, row) } else { None };
         let domain = terms.domain.as_deref().map(|service| [service, "internal"]);
         Lan {
             identity: Identity { home, network },
@@ -229,11 +230,11 @@ impl<'a> View<'a> {
             mtu: networks::MTU,
             vni: row.own.vni,
             domain: domain.into_iter().flatten().map(HostName::nearest).collect(),
-            members,
             groups: named.groups(&row.groups),
             speed: None,
-            exit: if terms.outbound { self.exit(home, row) } else { None },
-            routes: Vec::new(),
+            routes: routes(row, &members, exit),
+            members,
+            exit,
             awaited,
         }
     }
@@ -311,6 +312,24 @@ impl<'a> View<'a> {
         let speed = row.terms.speed.map(bytes_per_second);
         Some(At::Here { tap: Tap::of(name, member.card), from_guest: speed, to_guest: speed })
     }
+}
+
+/// Where what leaves a network goes. A machine or an exit that is not there is nobody.
+fn routes(row: &Row, members: &[Member], exit: Option<Exit>) -> Vec<Route> {
+    let has = |member: &Member, address: IpAddr| {
+        member.v4.map(IpAddr::from) == Some(address) || member.v6.map(IpAddr::from) == Some(address)
+    };
+    let routes = row.terms.routes.iter().map(|route| {
+        let hop = match route.hop {
+            networks::Hop::Machine(address) if members.iter().any(|it| has(it, address)) => {
+                Hop::Card(address)
+            }
+            networks::Hop::Exit if exit.is_some() => Hop::Exit,
+            networks::Hop::Machine(_) | networks::Hop::Exit | networks::Hop::Nobody => Hop::Nobody,
+        };
+        Route { to: route.to.net(), hop }
+    });
+    routes.collect()
 }
 
 /// Whether networks that are routed to each other have to do with this host: a guest on one of them is

@@ -34,6 +34,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::hull;
+use crate::networks::Prefix4;
 use crate::security::Rules;
 use crate::sla::Class;
 use crate::text::excerpt;
@@ -45,7 +46,7 @@ pub use name::{
     ComponentName, Error as NameError, GroupName, ImageName, NetworkName, SecurityGroupName,
     ServiceName, SiteReference,
 };
-pub use network::{Attachment, LAN, Network, Problem as NetworkProblem};
+pub use network::{Attachment, Group, Groups, LAN, Network, Problem as NetworkProblem};
 pub use partition::{OnPartition, Unknown as UnknownPolicy};
 pub use problem::{Problem, Shape};
 pub use security::{Problem as SecurityProblem, SecurityGroups, default_security};
@@ -81,6 +82,7 @@ const DISK: RangeInclusive<Mebibytes> = Mebibytes(1)..=Mebibytes::from_gib(64 <<
 pub struct Manifest {
     service: ServiceName,
     networks: BTreeMap<NetworkName, Network>,
+    groups: Groups,
     security: SecurityGroups,
     components: BTreeMap<ComponentName, Component>,
 }
@@ -115,6 +117,7 @@ pub struct Component {
 struct Unchecked {
     service: ServiceName,
     networks: BTreeMap<NetworkName, Network>,
+    groups: Groups,
     security: SecurityGroups,
     components: BTreeMap<ComponentName, Component>,
 }
@@ -123,8 +126,8 @@ impl TryFrom<Unchecked> for Manifest {
     type Error = Problem;
 
     fn try_from(unchecked: Unchecked) -> Result<Self, Problem> {
-        let Unchecked { service, networks, security, components } = unchecked;
-        Self::new(service, networks, security, components)
+        let Unchecked { service, networks, groups, security, components } = unchecked;
+        Self::new(service, (networks, groups), security, components)
     }
 }
 
@@ -163,7 +166,7 @@ pub fn check_images(text: &[u8], manifest: &Manifest, catalogue: &[&str]) -> Res
 }
 
 impl Manifest {
-    /// The manifest with these networks, security groups and components.
+    /// The manifest with these networks, what is said of their groups, security groups and components.
     ///
     /// # Errors
     ///
@@ -171,7 +174,7 @@ impl Manifest {
     /// group that could not be.
     pub fn new(
         service: ServiceName,
-        networks: BTreeMap<NetworkName, Network>,
+        (networks, groups): (BTreeMap<NetworkName, Network>, Groups),
         security: SecurityGroups,
         components: BTreeMap<ComponentName, Component>,
     ) -> Result<Self, Problem> {
@@ -208,11 +211,11 @@ impl Manifest {
             return Err(Problem::TooManyMachines { machines });
         }
         let security = security::with_default(security);
-        let misfits = network::misfits(&networks, &components).into_iter();
+        let misfits = network::misfits(&networks, &groups, &components).into_iter();
         let mut misfits = misfits.chain(security::misfits(&security, &components));
         match misfits.next() {
             Some(misfit) => Err(misfit.problem),
-            None => Ok(Self { service, networks, security, components }),
+            None => Ok(Self { service, networks, groups, security, components }),
         }
     }
 
@@ -226,6 +229,19 @@ impl Manifest {
     #[must_use]
     pub const fn networks(&self) -> &BTreeMap<NetworkName, Network> {
         &self.networks
+    }
+
+    /// What is said of the groups of networks, by name.
+    #[must_use]
+    pub const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The IPv4 addresses of each network: those that it says, or else a share of its group's, or
+    /// some that no other one has.
+    #[must_use]
+    pub fn prefixes(&self) -> BTreeMap<NetworkName, Prefix4> {
+        network::prefixes(&self.networks, &self.groups)
     }
 
     /// The security groups, by name; the group `default` is always among them.
@@ -284,8 +300,8 @@ impl Manifest {
             Some(rules) => drop(security.insert(group.clone(), rules)),
             None => drop(security.remove(group)),
         }
-        let Self { service, networks, components, .. } = self.clone();
-        Self::new(service, networks, security, components)
+        let Self { service, networks, groups, components, .. } = self.clone();
+        Self::new(service, (networks, groups), security, components)
     }
 
     /// The manifest with one component changed.
@@ -294,14 +310,14 @@ impl Manifest {
         component: &ComponentName,
         change: impl FnOnce(&mut Component),
     ) -> Result<Self, Problem> {
-        let Self { service, networks, security, mut components } = self.clone();
+        let Self { service, networks, groups, security, mut components } = self.clone();
         let Some(changed) = components.get_mut(component) else {
             let known = self.components.keys().map(ComponentName::as_str);
             let similar = problem::similar(component.as_str(), known);
             return Err(Problem::UnknownComponent { component: component.clone(), similar });
         };
         change(changed);
-        Self::new(service, networks, security, components)
+        Self::new(service, (networks, groups), security, components)
     }
 
     /// The components in the order in which they are started, as waves: those of one wave wait
@@ -378,6 +394,12 @@ impl fmt::Display for Manifest {
             for (name, network) in &self.networks {
                 write!(f, "  \"{name}\":{network}")?;
             }
+        }
+        if !self.groups.is_empty() {
+            writeln!(f, "groups:")?;
+        }
+        for (name, group) in &self.groups {
+            write!(f, "  \"{name}\":{group}")?;
         }
         security::write_groups(&self.security, f)?;
         writeln!(f, "components:")?;

@@ -37,6 +37,10 @@ pub enum Shape {
     Rules,
     /// A text of any length.
     Text,
+    /// A route out of networks.
+    Route,
+    /// A list of such routes.
+    Routes,
 }
 
 impl fmt::Display for Shape {
@@ -54,6 +58,8 @@ impl fmt::Display for Shape {
             Self::Rule => "a rule",
             Self::Rules => "a list of rules",
             Self::Text => "a text",
+            Self::Route => "a route",
+            Self::Routes => "a list of routes",
         })
     }
 }
@@ -330,6 +336,9 @@ fn example(key: &str, shape: Shape) -> String {
         Shape::Truth => format!("a line such as '{key}: true'"),
         Shape::Text => format!("'{key}: |', and the text below it, indented"),
         Shape::Rule | Shape::Rules => format!("a list such as '{key}: [tcp 443 from 0.0.0.0/0]'"),
+        Shape::Route | Shape::Routes => {
+            format!("a list such as '{key}: [10.9.0.0/16 via 10.1.0.5]'")
+        }
     }
 }
 
@@ -350,6 +359,8 @@ fn wrong_type_hint(expected: Shape, found: &str) -> String {
         Shape::Text => "write '|', and the text below it, indented",
         Shape::Rule => "write what, and from or to whom, such as tcp 443 from 0.0.0.0/0",
         Shape::Rules => "write a list, such as [tcp 443 from 0.0.0.0/0]",
+        Shape::Route => "write a route, such as 10.9.0.0/16 via 10.1.0.5",
+        Shape::Routes => "write a list, such as [10.9.0.0/16 via 10.1.0.5]",
     }
     .to_owned()
 }

@@ -15,7 +15,7 @@ use super::network::{self, Attachment};
 use super::problem::{Problem, Shape, similar};
 use super::tree::{Node, Value};
 use super::{
-    COMPONENTS_MAX, Component, DISK, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
+    COMPONENTS_MAX, Component, DISK, Groups, MACHINES_MAX, MEMORY, Manifest, OnPartition, REPLICAS,
     SITES_MAX, VCPUS, default_security, order, out_of_range, security, within,
 };
 use crate::security::default_memberships;
@@ -66,7 +66,7 @@ type Waits = BTreeMap<ComponentName, BTreeMap<ComponentName, Place>>;
 
 impl Reader {
     fn manifest(&mut self, root: &Node) -> Option<Manifest> {
-        const KEYS: &[&str] = &["service", "networks", "security", "components"];
+        const KEYS: &[&str] = &["service", "networks", "groups", "security", "components"];
         let fields = self.fields(root, root.place, "", KEYS)?;
         let service = self.name(&fields, "service");
         let networks = match fields.values.get("networks") {
@@ -78,7 +78,11 @@ impl Reader {
         if let [only] = names[..] {
             self.only_network = Some(only.clone());
         }
-        let groups = match fields.values.get("security") {
+        let groups = match fields.values.get("groups") {
+            Some(node) => self.groups(node),
+            None => Some(Groups::new()),
+        };
+        let security = match fields.values.get("security") {
             Some(node) => self.security(node),
             None => Some(default_security()),
         };
@@ -87,18 +91,19 @@ impl Reader {
             None => None,
         };
         let mut misfits = Vec::new();
-        if let (Some(networks), Some(components)) = (&networks, &components) {
-            misfits.extend(network::misfits(networks, components));
+        if let (Some(networks), Some(groups), Some(components)) = (&networks, &groups, &components)
+        {
+            misfits.extend(network::misfits(networks, groups, components));
         }
-        if let (Some(groups), Some(components)) = (&groups, &components) {
-            misfits.extend(security::misfits(groups, components));
+        if let (Some(security), Some(components)) = (&security, &components) {
+            misfits.extend(security::misfits(security, components));
         }
         for misfit in misfits {
             let keys: Vec<&str> = misfit.keys.iter().map(String::as_str).collect();
             self.faults.add(root.place_of(&keys), &misfit.path(), misfit.problem);
         }
-        let (service, networks, security) = (service?, networks?, groups?);
-        Some(Manifest { service, networks, security, components: components? })
+        let (service, networks, groups) = (service?, networks?, groups?);
+        Some(Manifest { service, networks, groups, security: security?, components: components? })
     }
 
     fn components(&mut self, node: &Node) -> Option<BTreeMap<ComponentName, Component>> {

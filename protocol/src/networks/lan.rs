@@ -22,7 +22,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::gateway::Gateway;
-use super::{Offset, Prefix4, Prefix6, Speed};
+use super::{Offset, Prefix4, Prefix6, Routes, Speed};
 use crate::ids::{MachineId, NetworkId, SiteId};
 use crate::security::{GroupName, MEMBERSHIPS_MAX, Rules};
 use crate::sla::Class;
@@ -112,6 +112,8 @@ pub struct Terms {
     /// The first network of its group; none if it stands alone. Networks of one home that say the
     /// same are routed to each other.
     pub group: Option<NetworkId>,
+    /// Where what leaves it goes, if neither to its group nor to its exit.
+    pub routes: Routes,
 }
 
 /// A card on a network.

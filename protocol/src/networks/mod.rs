@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod lan;
 mod prefix;
 pub mod public;
+mod route;
 mod speed;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 
 pub(crate) use prefix::special;
 pub use prefix::{BadPrefix, Offset, Prefix4, Prefix6};
+pub use route::{BadRoute, Hop, ROUTES_MAX, Route, Routes};
 pub use speed::{MalformedSpeed, Speed};
 
 /// The most networks of one service: each is a bridge, a name server and two tunnels on every

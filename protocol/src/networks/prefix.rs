@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 /// The longest IPv4 prefix: of its sixteen addresses, eleven are for machines.
 const LONGEST: u8 = 28;
 
+/// How many bits longer the prefix of a network is than that of its group, if it does not say: as many
+/// networks as a service may have find room.
+const SHARES: u8 = 4;
+
 /// The shortest IPv4 prefix: the largest block that is set aside for private use (RFC 1918).
 const SHORTEST: u8 = 8;
 
@@ -138,6 +142,37 @@ impl Prefix4 {
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         overlap(self.0, other.0)
+    }
+
+    /// Whether all addresses of another are in it.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
+    /// A sixteenth of it, or the smallest network that there can be, which overlaps none of those
+    /// given; none if they take all of it.
+    #[must_use]
+    pub fn share(self, given: &[Self]) -> Option<Self> {
+        let length = (self.0.prefix_len() + SHARES).min(LONGEST);
+        let shares = self.0.subnets(length).ok()?.filter_map(|net| Self::try_from(net).ok());
+        let mut free = shares.filter(|share| given.iter().all(|other| !share.overlaps(*other)));
+        free.next()
+    }
+
+    /// A prefix that overlaps none of those given, of which there are less than a hundred: the next
+    /// of 10.1.0.0/16, 10.2.0.0/16 and so on, or, if somebody has taken all of 10.0.0.0/8, of
+    /// 172.16.0.0/12, or else wherever there is one.
+    #[must_use]
+    pub(crate) fn spare(given: &[Self]) -> Self {
+        let tens = (1..=255).map(|number| [10, number, 0, 0]);
+        let others = (16..32).map(|number| [172, number, 0, 0]);
+        let anywhere = (1..=223).map(|number| [number, 1, 0, 0]);
+        let prefixes = tens.chain(others).chain(anywhere).filter_map(|octets: [u8; 4]| {
+            Self::try_from(Ipv4Net::new(octets.into(), 16).ok()?).ok()
+        });
+        let mut free = prefixes.filter(|prefix| given.iter().all(|other| !prefix.overlaps(*other)));
+        free.next().expect("a hundred, none shorter than eight bits, leave most of the others free")
     }
 
     /// The address with this number, whatever it is for.

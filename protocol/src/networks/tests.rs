@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::gateway::{Gateway, TunnelKey, successor};
-
 use super::*;
 use crate::ids::NodeId;
 
@@ -28,6 +27,55 @@ fn the_first_four_addresses_and_the_last_are_nobodys() {
     assert_eq!(addresses[10].to_string(), "10.1.2.30");
     for outside in ["10.1.2.16", "10.1.2.19", "10.1.2.31", "10.1.2.32", "10.1.2.15", "9.9.9.9"] {
         assert_eq!(small.offset(outside.parse().unwrap()), None, "{outside}");
+    }
+}
+
+#[test]
+fn a_share_of_a_prefix_is_nobody_elses() {
+    let whole = prefix("10.4.0.0/20");
+    let mut given = vec![prefix("10.4.1.128/25"), prefix("10.9.0.0/16")];
+    for expected in ["10.4.0.0/24", "10.4.2.0/24", "10.4.3.0/24"] {
+        let share = whole.share(&given).unwrap();
+        assert!(share == prefix(expected) && whole.contains(share));
+        given.push(share);
+    }
+    assert_eq!(prefix("10.4.0.0/26").share(&[]), Some(prefix("10.4.0.0/28")));
+    assert_eq!(prefix("10.4.0.0/26").share(&[whole]), None);
+    assert_eq!(
+        Prefix4::spare(&[prefix("10.0.0.0/8"), prefix("172.16.0.0/12")]),
+        prefix("1.1.0.0/16")
+    );
+}
+
+#[test]
+fn of_a_groups_routes_those_count_on_a_network_that_lead_somewhere_there() {
+    let written = [
+        "10.9.0.0/16 via 10.1.0.5",
+        "fd99::/32 via fd00:0:0:2::5",
+        "0.0.0.0/0 via exit",
+        "10.0.0.0/8 via nobody",
+        "10.1.0.0/28 via nobody",
+    ];
+    let routes = Routes::new(written.map(|route| route.parse().unwrap()).to_vec()).unwrap();
+    let on = |four: &str, six: &str, outbound| -> Vec<String> {
+        let routes = routes.on((prefix(four), six.parse().unwrap()), outbound);
+        routes.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(on("10.1.0.0/24", "fd00:0:0:1::/64", false), [written[0], written[3]]);
+    assert_eq!(on("10.2.0.0/24", "fd00:0:0:2::/64", true), &written[1..]);
+}
+
+#[test]
+fn no_bytes_are_routes_that_could_not_be_said() {
+    let read = |text: &str| text.parse::<Route>().unwrap();
+    let twice = vec![read("10.9.0.0/16 via exit"), read("10.9.0.0/16 via nobody")];
+    let many = (0..=ROUTES_MAX).map(|it| read(&format!("10.{it}.0.0/16 via nobody"))).collect();
+    let by = Hop::Machine(std::net::IpAddr::from([10, 1, 0, 5]));
+    let mixed = vec![Route { hop: by, ..read("fd99::/32 via nobody") }];
+    for routes in [twice, many, mixed] {
+        assert!(Routes::new(routes.clone()).is_err());
+        let bytes = crate::codec::encode(&routes);
+        assert!(crate::codec::decode::<Routes>(&bytes, 1 << 16).is_err());
     }
 }
 

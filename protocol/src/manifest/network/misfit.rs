@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 
 use super::super::name::{ComponentName, NetworkName};
 use super::super::problem::similar;
-use super::{Network, Problem};
+use super::{Groups, Network, Problem, group, prefixes};
 use crate::manifest::{self, Component};
-use crate::networks::{CARDS_MAX, NETWORKS_MAX};
+use crate::networks::{CARDS_MAX, NETWORKS_MAX, Prefix4};
 
 /// Something that does not fit together, and under which keys it stands.
 pub(in crate::manifest) struct Misfit {
@@ -40,9 +40,11 @@ impl Misfit {
 /// Everything in which networks and the components on them do not fit together.
 pub(in crate::manifest) fn misfits(
     networks: &BTreeMap<NetworkName, Network>,
+    groups: &Groups,
     components: &BTreeMap<ComponentName, Component>,
 ) -> Vec<Misfit> {
     let mut misfits = Vec::new();
+    let prefixes = prefixes(networks, groups);
     if networks.len() > NETWORKS_MAX {
         let (what, count, limit) = ("networks", networks.len(), NETWORKS_MAX);
         misfits.push(Misfit::at(["networks"], manifest::Problem::TooMany { what, count, limit }));
@@ -61,8 +63,9 @@ pub(in crate::manifest) fn misfits(
             let problem = Problem::OverlapInGroup { one, other };
             misfits.push(Misfit::at(["networks", name.as_str(), "prefix"], problem));
         }
-        crowd(name, network, components, &mut misfits);
+        crowd((name, network), prefixes.get(name).copied(), components, &mut misfits);
     }
+    group::misfits(networks, groups, &prefixes, &mut misfits);
     misfits
 }
 
@@ -137,8 +140,8 @@ fn fixed(
 
 /// Whether a network has room for all that are on it, and no address is given out twice.
 fn crowd(
-    name: &NetworkName,
-    network: &Network,
+    (name, network): (&NetworkName, &Network),
+    prefix: Option<Prefix4>,
     components: &BTreeMap<ComponentName, Component>,
     misfits: &mut Vec<Misfit>,
 ) {
@@ -154,11 +157,13 @@ fn crowd(
             misfits.push(Misfit::at(keys, problem));
         }
     }
-    if let Some(prefix) = network.prefix
+    if let Some(prefix) = prefix
         && prefix.offsets().len() < usize::try_from(machines).unwrap_or(usize::MAX)
     {
         let room = prefix.offsets().len();
         let problem = Problem::NetworkFull { network: name.clone(), prefix, machines, room };
-        misfits.push(Misfit::at(["networks", name.as_str(), "prefix"], problem));
+        // Where no prefix is said, it follows from the group.
+        let key = if network.prefix.is_some() { "prefix" } else { "group" };
+        misfits.push(Misfit::at(["networks", name.as_str(), key], problem));
     }
 }

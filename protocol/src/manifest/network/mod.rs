@@ -2,6 +2,7 @@
 //!
 //! A service that names no networks has one, [`LAN`], and every machine is on it.
 
+mod group;
 mod misfit;
 mod problem;
 mod read;
@@ -17,6 +18,8 @@ use super::quoted;
 use crate::networks::{Prefix4, Prefix6, Speed};
 use crate::sla::Class;
 
+pub(super) use group::prefixes;
+pub use group::{Group, Groups};
 pub(super) use misfit::{Misfit, misfits};
 pub use problem::Problem;
 pub(super) use read::with;
@@ -27,7 +30,8 @@ pub const LAN: &str = "lan";
 /// A network as its tenant asked for it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Network {
-    /// Its IPv4 addresses; one that no other network of the service has, if it is not said.
+    /// Its IPv4 addresses; if it is not said, a share of its group's, or some that no other network
+    /// of the service has.
     pub prefix: Option<Prefix4>,
     /// Its IPv6 addresses; likewise.
     pub prefix6: Option<Prefix6>,

@@ -1,10 +1,12 @@
 //! What can be wrong with networks, in words for the person who wrote them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::name::{ComponentName, NetworkName};
+use ipnet::IpNet;
+
+use super::super::name::{ComponentName, GroupName, NetworkName};
 use crate::manifest;
-use crate::networks::{BadPrefix, MalformedSpeed, Prefix4};
+use crate::networks::{BadPrefix, BadRoute, MalformedSpeed, Prefix4};
 
 /// What is wrong.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -39,6 +41,61 @@ pub enum Problem {
         one: NetworkName,
         /// The one before it.
         other: NetworkName,
+    },
+    /// A network that is not within its group.
+    #[error(
+        "the prefix {prefix} of network '{network}' is not within that of its group '{group}' ({whole})"
+    )]
+    OutsideGroup {
+        /// The network.
+        network: NetworkName,
+        /// Its addresses.
+        prefix: Prefix4,
+        /// The group.
+        group: GroupName,
+        /// The group's addresses.
+        whole: Prefix4,
+    },
+    /// A network for which nothing of its group's addresses is left.
+    #[error("group '{group}' ({whole}) has no addresses left for network '{network}'")]
+    GroupFull {
+        /// The network.
+        network: NetworkName,
+        /// The group.
+        group: GroupName,
+        /// The group's addresses.
+        whole: Prefix4,
+    },
+    /// A group that no network is in.
+    #[error("no network is in group '{group}'")]
+    NobodysGroup {
+        /// The group.
+        group: GroupName,
+    },
+    /// A text that is no route.
+    #[error(transparent)]
+    Route(#[from] BadRoute),
+    /// A route to where the group's own networks are.
+    #[error("a route to {to} never counts: these are addresses of network '{network}'")]
+    RouteInside {
+        /// Where it leads.
+        to: IpNet,
+        /// The network.
+        network: NetworkName,
+    },
+    /// A route by an address that no machine of the group can have.
+    #[error("{address} is on no network of group '{group}'")]
+    RouteByStranger {
+        /// The address.
+        address: IpAddr,
+        /// The group.
+        group: GroupName,
+    },
+    /// A route by an exit where there is none.
+    #[error("no network of group '{group}' reaches the public network")]
+    RouteByNoExit {
+        /// The group.
+        group: GroupName,
     },
     /// A machine on networks with addresses in common.
     #[error(
@@ -122,6 +179,22 @@ impl Problem {
             Self::OverlapInGroup { .. } => {
                 "give one of them another prefix, or leave it out of the group".to_owned()
             }
+            Self::OutsideGroup { whole, .. } => {
+                format!("write a prefix within {whole}, or leave it out for a share of that")
+            }
+            Self::GroupFull { .. } => "write a shorter prefix for the group".to_owned(),
+            Self::NobodysGroup { group } => {
+                format!(
+                    "add group: {group} to networks that are to be routed, or leave it out here"
+                )
+            }
+            Self::Route(error) => error.hint(),
+            Self::RouteInside { .. } => "leave the route out".to_owned(),
+            Self::RouteByStranger { .. } => {
+                "write the fixed address of a machine on one of its networks, exit or nobody"
+                    .to_owned()
+            }
+            Self::RouteByNoExit { .. } => "add outbound: true to one of them".to_owned(),
             Self::OverlapOnMachine { .. } => "give one of them another prefix".to_owned(),
             Self::PublicWithoutOutbound { network } => {
                 format!("add outbound: true to network {network}")
@@ -149,6 +222,12 @@ impl Problem {
 
 impl From<BadPrefix> for manifest::Problem {
     fn from(error: BadPrefix) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<BadRoute> for manifest::Problem {
+    fn from(error: BadRoute) -> Self {
         Problem::from(error).into()
     }
 }

@@ -124,7 +124,7 @@ impl Reader {
     }
 
     /// What a text under a key stands for; the inner one is none if the key is not there.
-    fn optional<T: FromStr<Err = E>, E: Into<manifest::Problem>>(
+    pub(super) fn optional<T: FromStr<Err = E>, E: Into<manifest::Problem>>(
         &mut self,
         fields: &Fields<'_>,
         path: &str,

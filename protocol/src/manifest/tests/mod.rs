@@ -56,6 +56,7 @@ components:
                     group: None,
                 },
             },
+            groups: {},
             security: {
                 "default": Rules {
                     ingress: [],

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
+use crate::networks::Routes;
 use crate::security::{Direction, Rule, default_memberships};
 
 /// Names that are awkward in YAML unless quoted, and others.
@@ -82,11 +83,27 @@ fn network(number: usize) -> impl Strategy<Value = Network> {
         })
 }
 
-/// Up to four networks, so that any component may be on all of them.
-fn networks() -> impl Strategy<Value = BTreeMap<NetworkName, Network>> {
+/// Up to four networks, so that any component may be on all of them, and their groups.
+fn networks() -> impl Strategy<Value = (BTreeMap<NetworkName, Network>, Groups)> {
     let networks = [0, 1, 2, 3].map(network);
-    (btree_set(label(), 1..=4), networks).prop_map(|(names, networks)| {
-        names.iter().map(|name| name.parse().unwrap()).zip(networks).collect()
+    (btree_set(label(), 1..=4), networks, option::of(group())).prop_map(
+        |(names, networks, group)| {
+            let names = names.iter().map(|name| name.parse().unwrap());
+            let networks: BTreeMap<NetworkName, Network> = names.zip(networks).collect();
+            let named = networks.values().filter_map(|network| network.group.clone());
+            let groups = named.take(2).filter_map(|name| Some((name, group.clone()?))).collect();
+            (networks, groups)
+        },
+    )
+}
+
+/// What may be said of a group of any of those networks.
+fn group() -> impl Strategy<Value = Group> {
+    let routes = ["10.200.0.0/16 via nobody", "fd99::/32 via nobody", "0.0.0.0/0 via nobody"];
+    let prefix = option::of(Just("10.0.0.0/8".parse().unwrap()));
+    (prefix, subsequence(routes.to_vec(), 0..=3)).prop_map(|(prefix, routes)| {
+        let routes = routes.into_iter().map(|route| route.parse().unwrap()).collect();
+        Group { prefix, routes: Routes::new(routes).unwrap() }
     })
 }
 
@@ -132,7 +149,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
     let on = vec(vec(any::<(bool, bool)>(), 4), 12);
     let components = vec(component(), 12);
     let shape = (label(), networks(), groups(), btree_set(label(), 1..12), components, on);
-    shape.prop_map(|(service, networks, groups, names, components, on)| {
+    shape.prop_map(|(service, (networks, routed), groups, names, components, on)| {
         let names: Vec<ComponentName> = names.iter().map(|name| name.parse().unwrap()).collect();
         let mut all = BTreeMap::new();
         for (number, (mut component, after)) in components.into_iter().enumerate() {
@@ -148,7 +165,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             attach(&mut component, &networks, (u32::try_from(number).unwrap(), &on[number]));
             all.insert(name.clone(), component);
         }
-        Manifest::new(service.parse().unwrap(), networks, groups, all).unwrap()
+        Manifest::new(service.parse().unwrap(), (networks, routed), groups, all).unwrap()
     })
 }
 
@@ -198,6 +215,8 @@ fn mangled() -> impl Strategy<Value = String> {
         "    security: [web]\n",
         "from ",
         "networks: {red: {prefix: 10.1.0.0/16}}\n",
+        "networks: {red: {group: one}}\ngroups: {one: {prefix: 10.1.0.0/16}}\n",
+        "groups: {one: {routes: [10.9.0.0/16 via 10.1.0.5]}}\n",
         "    networks: [red]\n",
         "    networks: {red: {address: 10.1.0.9}}\n",
         "%YAML 1.2\n",
@@ -222,7 +241,7 @@ fn is_answered(text: &[u8]) {
             assert_eq!(
                 Manifest::new(
                     manifest.service.clone(),
-                    manifest.networks.clone(),
+                    (manifest.networks.clone(), manifest.groups.clone()),
                     manifest.security.clone(),
                     manifest.components.clone()
                 ),

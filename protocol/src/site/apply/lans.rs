@@ -33,6 +33,9 @@ impl Site {
 
     fn terms_of(&self, network: &Network, group: Option<NetworkId>) -> Terms {
         let service = network.service.and_then(|service| self.services.get(&service));
+        let name = network.group.as_ref();
+        let said = service.and_then(|service| service.manifest.groups().get(name?));
+        let (prefixes, outbound) = ((network.prefix, network.prefix6), network.outbound);
         Terms {
             prefix: network.prefix,
             prefix6: network.prefix6,
@@ -41,6 +44,7 @@ impl Site {
             outbound: network.outbound,
             domain: service.map(|service| service.manifest.service().to_string()),
             group,
+            routes: said.map(|group| group.routes.on(prefixes, outbound)).unwrap_or_default(),
         }
     }
 

@@ -39,13 +39,11 @@ impl Site {
         manifest: &Manifest,
         turn: &mut Turn,
     ) -> Named {
-        let mut given: Vec<Prefix4> =
-            manifest.networks().values().filter_map(|network| network.prefix).collect();
+        let prefixes = manifest.prefixes();
         let mut named = Named::new();
         let mut groups: BTreeMap<GroupName, NetworkId> = BTreeMap::new();
         for (subnet, (name, asked)) in (1..).zip(manifest.networks()) {
-            let prefix = asked.prefix.unwrap_or_else(|| spare(&given));
-            given.push(prefix);
+            let Some(prefix) = prefixes.get(name).copied() else { continue };
             let local = || unique_local(self.me(), service.as_uuid().as_bytes(), subnet);
             let prefix6 = asked.prefix6.unwrap_or_else(local);
             let network = founded(tenant, Some(service), name, asked, (prefix, prefix6));
@@ -72,7 +70,7 @@ impl Site {
         let name = LAN.parse().expect("a label");
         let prefix6 = unique_local(self.me(), tenant.as_uuid().as_bytes(), 0);
         let asked = manifest::Network::default();
-        let network = founded(tenant, None, &name, &asked, (spare(&[]), prefix6));
+        let network = founded(tenant, None, &name, &asked, (Prefix4::spare(&[]), prefix6));
         let id = NetworkId::from_uuid(turn.mint.uuid());
         self.networks.insert(id, network);
         self.found_lan(id, None);
@@ -214,20 +212,6 @@ fn founded(
         group: asked.group.clone(),
         next: Offset(prefix.offsets().start),
     }
-}
-
-/// A prefix that overlaps none of those given: the next of 10.1.0.0/16, 10.2.0.0/16 and so on, or,
-/// if somebody has taken all of 10.0.0.0/8, of 172.16.0.0/12, or else wherever there is one.
-fn spare(given: &[Prefix4]) -> Prefix4 {
-    let tens = (1..=255).map(|number| [10, number, 0, 0]);
-    let others = (16..32).map(|number| [172, number, 0, 0]);
-    let anywhere = (1..=223).map(|number| [number, 1, 0, 0]);
-    let prefixes = tens.chain(others).chain(anywhere).filter_map(|octets: [u8; 4]| {
-        Prefix4::try_from(ipnet::Ipv4Net::new(octets.into(), 16).ok()?).ok()
-    });
-    let mut free = prefixes.filter(|prefix| given.iter().all(|other| !prefix.overlaps(*other)));
-    free.next()
-        .expect("sixteen prefixes, none shorter than eight bits, leave most of the others free")
 }
 
 /// A prefix of unique local addresses for the network of an owner with this number.

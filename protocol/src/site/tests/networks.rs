@@ -164,3 +164,33 @@ components:
     let service = world.submit(ALPHA, parsed(text), Mode::AllOrNothing);
     assert_eq!(on(&world, service, "rest"), expected(&[("greedy/app-1", "1.1.0.4")]));
 }
+
+#[test]
+fn networks_of_a_group_have_a_share_of_its_prefix_and_those_of_its_routes_that_lead_somewhere() {
+    let text = "
+service: shop
+networks:
+  red: { group: one, outbound: true }
+  blue: { prefix: 10.5.0.0/24, group: one }
+  green: {}
+groups:
+  one: { prefix: 10.5.0.0/16, routes: [10.9.0.0/16 via 10.5.0.7, 0.0.0.0/0 via exit] }
+components:
+  app: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, networks: [red, blue, green] }
+";
+    let mut world = World::new(&[8]);
+    world.submit(ALPHA, parsed(text), Mode::AllOrNothing);
+    let site = &world.parties[ALPHA].site;
+    let told = site.lans().map(|((_, id), lan)| {
+        let routes = lan.terms.routes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let network = site.network(*id).unwrap();
+        (network.name.as_str(), (lan.terms.prefix.to_string(), routes.join(", ")))
+    });
+    let expected = [
+        ("blue", "10.5.0.0/24", "10.9.0.0/16 via 10.5.0.7"),
+        ("green", "10.1.0.0/16", ""),
+        ("red", "10.5.16.0/20", "0.0.0.0/0 via exit"),
+    ];
+    let expected = expected.map(|(name, prefix, routes)| (name, (prefix.into(), routes.into())));
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
+}

@@ -1,6 +1,7 @@
 //! One bad manifest for each mistake that can be made, and what its author is told.
 
 mod file;
+mod groups;
 mod keys;
 mod names;
 mod networks;

@@ -16,10 +16,10 @@ use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
 use crate::market::Advert;
-use crate::networks::Offset;
 use crate::networks::check::{Answers, Dropped, LanSight, Sight, TunnelSight};
 use crate::networks::gateway::{Gateway, TunnelKey};
 use crate::networks::lan::{self, End, Member, NAME_MAX, Vni, Word};
+use crate::networks::{Offset, ROUTES_MAX, Routes};
 use crate::peering::monitor::{MachineView, SiteView};
 use crate::security::{
     Direction, GroupName, MEMBERSHIPS_MAX, RULES_MAX, Rule, Rules, default_memberships,
@@ -224,6 +224,7 @@ fn word(variant: usize, longest: bool) -> Word {
             outbound: true,
             domain: Some(label),
             group: Some(NetworkId::from_uuid(uuid(6))),
+            routes: routes(longest),
         }),
         16 => {
             let member = Member {
@@ -242,6 +243,18 @@ fn word(variant: usize, longest: bool) -> Word {
         19 => Word::Joined(end),
         _ => Word::Over,
     }
+}
+
+/// The routes of a network.
+fn routes(longest: bool) -> Routes {
+    let count = if longest { ROUTES_MAX } else { 1 };
+    let written = |number| match longest {
+        true => {
+            format!("fd12:3456:789a:1:ffff:ffff:ffff:{number:x}/128 via fd12:3456:789a:1::ffff")
+        }
+        false => "10.9.0.0/16 via 10.1.0.5".to_owned(),
+    };
+    Routes::new((1..=count).map(|number| written(number).parse().unwrap()).collect()).unwrap()
 }
 
 /// The security groups of a machine.
