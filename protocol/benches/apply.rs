@@ -206,6 +206,7 @@ fn called() -> Verified<Message> {
         image: image().id(),
         on_partition: OnPartition::Fence,
         class: Class::BestEffort,
+        callable: true,
     };
     let statement = Statement {
         issuer: site(2),

@@ -155,7 +155,7 @@ fn carried(inside: &shapes::Inside) -> String {
         ("path MTU", room(inside)),
     ];
     if !inside.trouble.is_empty() {
-        known.push(("not seen", inside.trouble.clone()));
+        known.push(("trouble", inside.trouble.clone()));
     }
     let ends = inside.ends.iter().map(|end| {
         let number = |bytes: Option<u64>| bytes.map(|it| it.to_string()).unwrap_or_default();
@@ -205,6 +205,11 @@ fn room(inside: &shapes::Inside) -> String {
     }
 }
 
+/// Whether nobody can call this site's own gateway.
+fn is_behind_nat(inside: &shapes::Inside) -> bool {
+    inside.ends.iter().any(|end| end.is_own && end.gateway.is_some() && end.endpoint.is_none())
+}
+
 /// How the tunnel to a site is, and what can be done about it.
 fn standing(end: &shapes::End, inside: &shapes::Inside) -> String {
     if end.is_own {
@@ -221,6 +226,10 @@ fn standing(end: &shapes::End, inside: &shapes::Inside) -> String {
         None => "not from this node".to_owned(),
         Some(tunnel) => match tunnel.last_handshake {
             Some(seconds) => format!("handshake {seconds}s ago"),
+            None if tunnel.endpoint.is_none() && is_behind_nat(inside) => {
+                "neither can be called: say where one is reached (network.external)".to_owned()
+            }
+            None if tunnel.endpoint.is_none() => "has not called yet".to_owned(),
             None => "no handshake: is its UDP port reached?".to_owned(),
         },
     }

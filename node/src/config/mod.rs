@@ -203,6 +203,7 @@ impl Default for HostFile {
 pub struct NetworkFile {
     tunnel_port: u16,
     external: Option<SocketAddr>,
+    behind_nat: bool,
     underlay: Option<IpAddr>,
     outside: Option<String>,
     resolvers: Vec<IpAddr>,
@@ -213,6 +214,7 @@ impl Default for NetworkFile {
         Self {
             tunnel_port: 51_820,
             external: None,
+            behind_nat: false,
             underlay: None,
             outside: None,
             resolvers: Vec::new(),
@@ -296,6 +298,8 @@ pub struct Network {
     pub tunnel_port: u16,
     /// Where they reach it, if that is elsewhere.
     pub external: Option<SocketAddr>,
+    /// Whether they reach it nowhere unless that is said, and wait for its calls.
+    pub behind_nat: bool,
     /// This host's address among those of its site; none lets the bus's stand in.
     pub underlay: Option<IpAddr>,
     /// The interface through which machines reach the public network; none if they do not from here.
@@ -417,6 +421,7 @@ pub fn check(file: File) -> Result<Config, Error> {
         network: Network {
             tunnel_port: file.network.tunnel_port,
             external: file.network.external,
+            behind_nat: file.network.behind_nat,
             underlay: file.network.underlay,
             resolvers: file.network.resolvers,
             outside: (file.network.outside.as_ref())

@@ -66,6 +66,7 @@ fn the_example_names_every_key() {
         "disk",
         "guest_uids",
         "tunnel_port",
+        "behind_nat",
         "underlay",
         "outside",
         "resolvers",

@@ -209,6 +209,7 @@ pub(crate) fn uplink(
     };
     let underlay = config.network.underlay.or_else(|| first(listening))?;
     let outside = first(&config.bus.external).or(Some(underlay));
+    let outside = outside.filter(|_| !config.network.behind_nat);
     let endpoint = config
         .network
         .external

@@ -120,6 +120,9 @@ pub struct Call {
     pub on_partition: OnPartition,
     /// What is to be promised of it at the least.
     pub class: Class,
+    /// Whether every other site on the machine's networks has a gateway that can be called, as far as
+    /// the buyer knows. If not, a seller whose own gateway cannot be called either has no way to it.
+    pub callable: bool,
 }
 
 /// Why one side does not do what the other would like. Closed, so that the other can act on it.
@@ -167,6 +170,9 @@ pub enum Refusal {
     HoldNotSold,
     /// The seller promises less of its machines than is asked for.
     ClassNotSold,
+    /// The seller's gateway is behind NAT, and so is that of another site on the machine's networks:
+    /// neither can call the other.
+    BothBehindNat,
 }
 
 impl std::fmt::Display for Refusal {
@@ -192,6 +198,10 @@ impl std::fmt::Display for Refusal {
             Self::NotSought => "nobody waits for the offer any more",
             Self::ClassNotSold => "that site sells nothing of so good a class",
             Self::HoldNotSold => "that site sells no machines that nobody may stop",
+            Self::BothBehindNat => {
+                "its gateway and that of another site on the machine's networks are both behind NAT: \
+                 one of them needs an address that is reached (network.external)"
+            }
             Self::SoldTwice => "what it offers stands for another offer or agreement already",
         })
     }

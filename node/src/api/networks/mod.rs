@@ -204,6 +204,11 @@ fn through(peer: &PeerState) -> shapes::Tunnel {
     }
 }
 
+/// What is wrong where IPv6 does not go out.
+const KEEPS_IPV6: &str = "IPv6 does not go out of this host, whose kernel cannot forward it for single \
+                          interfaces: use Linux 6.17, or have it forwarded for all of them \
+                          (net.ipv6.conf.all.forwarding)";
+
 /// Adds what this host has of a network.
 fn carried(inside: &mut shapes::Inside, identity: Identity, seen: Seen) {
     let mut faults: Vec<String> = seen.tunnel.err().iter().map(|it| chain(it)).collect();
@@ -211,6 +216,9 @@ fn carried(inside: &mut shapes::Inside, identity: Identity, seen: Seen) {
         Ok(state) => {
             if let Some(lan) = state.lans.into_iter().find(|lan| lan.identity == identity) {
                 inside.room_between_sites = lan.room_between_sites;
+                if lan.exit.is_some_and(|exit| exit.keeps_ipv6) {
+                    faults.push(KEEPS_IPV6.to_owned());
+                }
                 inside.devices = lan.devices.into_iter().map(device).collect();
                 let dropped = lan.drops.into_iter().filter(|drops| drops.packets > 0);
                 inside.drops = dropped

@@ -139,6 +139,23 @@ fn a_network_is_shown_with_what_is_wrong_between_its_sites() {
 }
 
 #[test]
+fn of_two_sites_that_nobody_can_call_it_is_said_what_would_help() {
+    let mut detailed = detailed();
+    detailed.cards.clear();
+    if let Some(inside) = &mut detailed.inside {
+        let silent = Tunnel { endpoint: None, ..tunnel(None, 0) };
+        inside.ends = vec![end("alpha", Some(1), None), end("beta", Some(7), Some(silent))];
+        inside.ends[1].endpoint = None;
+    }
+    assert!(shown(&detailed).contains("has not called yet"));
+    if let Some(inside) = &mut detailed.inside {
+        inside.ends[0].endpoint = None;
+    }
+    let text = shown(&detailed);
+    assert!(text.contains("neither can be called: say where one is reached"), "{text}");
+}
+
+#[test]
 fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
     let mut detailed = detailed();
     detailed.cards.clear();
@@ -166,7 +183,7 @@ fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
         seen by   node 2
         gateway   node 1: ask it for the tunnels to other sites
         path MTU  no way to other sites from here; guests send up to 1350 bytes
-        not seen  the tunnel does not answer
+        trouble   the tunnel does not answer
 
         SITE  VNI  ENDPOINT        TUNNEL              RECEIVED  SENT  DROPPED
         beta  7    192.0.2.2:7402  not from this node  -         -     -

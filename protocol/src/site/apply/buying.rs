@@ -51,10 +51,13 @@ impl Site {
             image: row.image,
             on_partition: row.on_partition,
             class: row.class,
+            callable: true,
         };
         self.calls.insert(call, Asking::new(machine, &asked, last, turn.now));
         for Asked { site, .. } in asked {
-            self.owe(site, Message::Call(Box::new(question.clone())), turn);
+            let callable = self.has_callable_ends(&question.hull, site);
+            let question = Call { callable, ..question.clone() };
+            self.owe(site, Message::Call(Box::new(question)), turn);
         }
         Outcome::Done
     }

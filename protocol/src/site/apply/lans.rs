@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use super::super::state::{Attached, Lan, Machine, Network, Place};
 use super::super::{LANS_MAX, Site, Turn};
 use crate::agreement::Message;
+use crate::hull::Hull;
 use crate::ids::{MachineId, NetworkId, SiteId};
 use crate::manifest::SecurityGroups;
 use crate::networks::lan::{End, Member, Terms, Vni, Word};
@@ -152,6 +153,16 @@ impl Site {
         let own = self.lans.range(Self::all_of(me));
         let routed = own.filter(|(_, lan)| lan.terms.group == Some(group));
         routed.map(|((_, network), _)| *network).collect()
+    }
+
+    /// Whether the gateways of all sites but one that are on a machine's networks, and on those that
+    /// are routed with them, can be called: as far as is known, since a site that is new has not said
+    /// yet.
+    pub(super) fn has_callable_ends(&self, hull: &Hull, but: SiteId) -> bool {
+        let networks = hull.cards.iter().flat_map(|card| self.routed_with(card.network));
+        let lans = networks.filter_map(|network| self.lans.get(&(self.me(), network)));
+        let ends = lans.flat_map(|lan| lan.ends.iter().filter(move |(site, _)| **site != but));
+        ends.filter_map(|(_, end)| end.as_ref()?.gateway).all(|gateway| gateway.endpoint.is_some())
     }
 
     /// The sites that are on a network of this site's, for a machine on it or on one that is routed

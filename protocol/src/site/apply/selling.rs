@@ -34,6 +34,9 @@ impl Site {
         let selling = self.peers.get(&from).map(Peer::selling).filter(|selling| selling.open);
         let Some(selling) = selling else { return Err(Refusal::NotServed) };
         self.check_described(from, call)?;
+        if !call.callable && self.gateway().is_some_and(|own| own.endpoint.is_none()) {
+            return Err(Refusal::BothBehindNat);
+        }
         let hull = &call.hull;
         let size = hull.size();
         let profile = self.profile.get(&()).expect("a configured site has a tariff");

@@ -26,7 +26,7 @@ impl World {
     }
 
     /// Alpha defines a machine of this class, and starts it.
-    fn start(&mut self, class: Class) -> MachineId {
+    pub(super) fn start(&mut self, class: Class) -> MachineId {
         let (name, image) = ("one".parse().unwrap(), "guest".parse().unwrap());
         let (sites, on_partition) = (None, OnPartition::Fence);
         let ask = TenantAsk::Define {

@@ -262,6 +262,63 @@ fn another_gateway_is_known_to_every_site_on_the_network() {
     }
 }
 
+/// Sites of which these have a gateway that nobody can call, as behind NAT.
+fn behind_nat(processors: &[u32], hidden: &[usize]) -> World {
+    let mut world = World::new(processors);
+    for at in 0..processors.len() {
+        let mut node = contact(NodeId(1));
+        if let Some(uplink) = node.uplink.as_mut().filter(|_| hidden.contains(&at)) {
+            uplink.gateway.endpoint = None;
+        }
+        world.apply(at, Command::Node { node: NodeId(1), contact: node });
+        world.apply(at, Command::Gateway { node: NodeId(1) });
+    }
+    world
+}
+
+#[test]
+fn two_sites_behind_nat_share_no_network_and_the_tenant_reads_why() {
+    let mut world = behind_nat(&[0, 4], &[ALPHA, BETA]);
+    let machine = world.start(Class::BestEffort);
+    world.settle();
+    assert_eq!(
+        world.view_machine(ALPHA, machine),
+        "one FAILED nowhere (no host here has room for it; beta: its gateway and that of another site on \
+         the machine's networks are both behind NAT: one of them needs an address that is reached \
+         (network.external))"
+    );
+}
+
+#[test]
+fn of_two_sites_on_a_network_one_may_be_behind_nat() {
+    for hidden in [ALPHA, BETA] {
+        let mut world = behind_nat(&[0, 4], &[hidden]);
+        let machine = world.start(Class::BestEffort);
+        world.settle();
+        assert_eq!(world.view_machine(ALPHA, machine), "one ACTIVE beta");
+    }
+}
+
+#[test]
+fn what_one_site_behind_nat_has_no_room_for_does_not_go_to_another() {
+    let mut world = behind_nat(&[0, 2, 2], &[BETA, GAMMA]);
+    let machines = ["one", "two", "three"].map(|name| {
+        let (name, image) = (name.parse().unwrap(), "guest".parse().unwrap());
+        let (sites, on_partition) = (None, OnPartition::Fence);
+        let (class, user_data) = (Class::BestEffort, None);
+        let ask =
+            TenantAsk::Define { name, image, size: size(1), sites, on_partition, class, user_data };
+        let Outcome::Machine(machine) = world.ask(ALPHA, ask) else { panic!("it is defined") };
+        world.update(ALPHA, machine, Verb::Activate);
+        world.settle();
+        world.view_machine(ALPHA, machine)
+    });
+    let place = machines[0].strip_prefix("one ACTIVE ").unwrap();
+    assert_eq!(machines[1], format!("two ACTIVE {place}"));
+    assert!(machines[2].starts_with("three FAILED nowhere"), "{}", machines[2]);
+    assert!(machines[2].contains("both behind NAT"), "{}", machines[2]);
+}
+
 #[test]
 fn a_peer_that_names_this_machine_as_its_gateway_is_not_heard() {
     let (mut world, _, network) = spread();

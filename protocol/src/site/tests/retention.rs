@@ -88,6 +88,7 @@ fn a_host_with_kept_disks_takes_other_machines_but_not_the_same_one() {
         image,
         on_partition,
         class: Class::BestEffort,
+        callable: true,
     };
     world.smuggle(ALPHA, BETA, Message::Call(Box::new(body)));
     let answer = world.owed(BETA, ALPHA).pop().unwrap();

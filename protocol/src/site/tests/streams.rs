@@ -70,6 +70,7 @@ fn other_call(world: &World, number: u128) -> Message {
         image,
         on_partition,
         class: Class::BestEffort,
+        callable: true,
     }))
 }
 
@@ -146,6 +147,7 @@ fn a_call_is_refused_for_a_reason() {
             image,
             on_partition: OnPartition::Fence,
             class: Class::BestEffort,
+            callable: true,
         }))
     };
     let known = image().id();
@@ -188,6 +190,7 @@ fn a_machine_that_is_here_already_is_not_taken_twice() {
         image: image().id(),
         on_partition: OnPartition::Fence,
         class: Class::BestEffort,
+        callable: true,
     }));
     let number = world.parties[BETA].site.peer(alpha).unwrap().taken + 1;
     let messages = vec![world.says(ALPHA, BETA, number, body, world.now)];
@@ -231,6 +234,7 @@ fn a_buyer_that_takes_up_no_answers_is_answered_no_more() {
             image: image().id(),
             on_partition: OnPartition::Fence,
             class: Class::BestEffort,
+            callable: true,
         }))
     };
     let alpha = world.parties[ALPHA].id;

@@ -173,6 +173,7 @@ fn sample(variant: usize, longest: bool) -> Option<(&'static str, Message)> {
             image,
             on_partition: OnPartition::Hold,
             class: Class::Silver,
+            callable: true,
         })),
         1 => Message::Offer { call, hold, terms },
         2 => Message::Refuse { call, reason: Refusal::NoCapacity },
