@@ -13,8 +13,9 @@
 //!
 //! Only the home speaks about its networks, to the sites that run a machine on them, and to these
 //! only. Networks of a group are routed to each other wherever a machine of one is, so who has a
-//! machine on one of them is told of all. Its words come in order and once each (see [`crate::site`]), so that each is about what
-//! has changed. A site forwards a machine's frames only from the place that its home says it has.
+//! machine on one of them is told of all. Its words come in order and once each (see
+//! [`crate::site`]), so that each is about what has changed. A site forwards a machine's frames only
+//! from the place that its home says it has.
 
 use std::collections::BTreeSet;
 use std::fmt;
