@@ -14,8 +14,10 @@ use protocol::peering::Setting;
 use protocol::site::command::{Configure, Contact, OperatorAsk, PeerEntry};
 use protocol::site::state::Role;
 use protocol::site::{Command, Outcome, Refusal, Site};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::{Replica, Timing};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::{Bus, Error, Parts};
 use crate::api;
@@ -28,6 +30,17 @@ use crate::membership::transport::BusTransport;
 use crate::membership::{Directory, FOUNDER};
 use crate::networks;
 use crate::perform::Clerk;
+
+/// Lets this process have as many files open as the administrator allows. What is usual, 1,024, is
+/// for programs that wait with select(2); here each connection of a guest, a peer or a tenant is a
+/// file or two, and each kind of them has a bound of its own.
+pub(super) fn open_as_many_files_as_allowed() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
 
 pub(super) async fn start_bus(
     config: &Config,

@@ -261,6 +261,7 @@ async fn close_state(desk: &Desk) {
 ///
 /// If it cannot start.
 pub async fn run(data: &Path, config: Config) -> Result<(), Error> {
+    begin::open_as_many_files_as_allowed();
     observe::start(&config.log_filter, config.log_json).map_err(Error::Log)?;
     let keys = Keys::open_or_make(data, config.name.as_deref()).map_err(Error::Keys)?;
     keys.warn_of_root();
