@@ -1,6 +1,7 @@
 //! A peer inside the tunnel that lies: nothing of it arrives, and each lie is counted.
 
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use fabric::networks::Cause;
@@ -190,6 +191,26 @@ fn a_lying_peer_gets_nothing_through() -> Result<()> {
         let (length, from) = heard.recv_from(&mut text)?;
         assert_eq!(&text[..length], b"truth");
         assert_eq!(from.ip().to_canonical().to_string(), "10.0.0.13");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_peer_reaches_nothing_of_the_host_that_its_gateway_runs_on() -> Result<()> {
+    inside("liars::a_peer_reaches_nothing_of_the_host_that_its_gateway_runs_on", |scene| {
+        let world = World::new(&scene)?;
+        let (_guests, made) = world.populate()?;
+        let own: SocketAddr = "[fd99::1]:22".parse()?;
+        let _listener = world.gateway.within(|| Ok(TcpListener::bind("[::]:22")?))?;
+        assert!(world.gateway.within(|| Ok(TcpStream::connect(own).is_ok()))?, "it listens");
+        let wanted = &made[0].1;
+        let before = world.gateway.drops(wanted, Cause::HostClosed)?;
+        let patience = Duration::from_millis(500);
+        let asked = world.beta.within(|| Ok(TcpStream::connect_timeout(&own, patience).is_ok()))?;
+        assert!(!asked, "a peer has connected to the host");
+        assert!(world.gateway.drops(wanted, Cause::HostClosed)? > before);
+        // How faults are found goes on.
+        world.beta.run("busybox ping -c 1 -W 2 fd99::1")?;
         Ok(())
     })
 }

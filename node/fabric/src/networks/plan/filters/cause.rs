@@ -65,6 +65,8 @@ causes! {
     ForeignVni, "foreign-vni";
     /// A card that is not at the site that sent it.
     MisplacedMac, "misplaced-mac";
+    /// Another site's gateway spoke to the host itself.
+    HostClosed, "host-closed";
 }
 
 impl Cause {

@@ -16,7 +16,7 @@ use super::super::super::wanted::{At, Exit, Tunnel, Wanted};
 use super::super::overlay::{TUNNEL_PORT, UNDERLAY_PORT};
 use super::super::router::siblings;
 use super::words::{
-    Word, about, accept, any, bits, dispatch, field, goto, is, is_not, number, text,
+    Word, about, accept, any, bits, dispatch, field, goto, is, is_not, number, one_of, text,
 };
 use super::{Cause, Table};
 
@@ -29,11 +29,33 @@ pub(super) fn filter(wanted: &Wanted, table: &mut Table) {
     if let Some(tunnel) = &wanted.tunnel {
         table.rule("input", [port(TUNNEL_PORT), goto("tunnel".to_owned())]);
         among_sites(wanted, tunnel, table);
+        closed(tunnel, table);
     }
     if let Some(underlay) = wanted.underlay {
         table.rule("input", [port(UNDERLAY_PORT), goto("underlay".to_owned())]);
         among_hosts(wanted, underlay, table);
     }
+}
+
+/// What a gateway says to another besides VXLAN: how faults between them are found (RFC 4443), and
+/// where the device is a wire, who is there (RFC 4861).
+const BETWEEN_GATEWAYS: [&str; 7] = [
+    "destination-unreachable",
+    "packet-too-big",
+    "time-exceeded",
+    "echo-request",
+    "echo-reply",
+    "nd-neighbor-solicit",
+    "nd-neighbor-advert",
+];
+
+/// A peer's gateway has an address at which it reaches this host, and nothing else to do there:
+/// what listens at all of the host's addresses is not for it.
+fn closed(tunnel: &Tunnel, table: &mut Table) {
+    let from_tunnel = || is(about(MetaKey::Iifname), text(&tunnel.device));
+    let faults = is(field("icmpv6", "type"), one_of(&BETWEEN_GATEWAYS));
+    table.rule("input", [from_tunnel(), faults, accept()]);
+    table.refuse("input", [from_tunnel()], None, Cause::HostClosed);
 }
 
 /// The number of the network, in VXLAN's header behind that of UDP (RFC 7348, section 5).
