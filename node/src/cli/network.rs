@@ -1,15 +1,20 @@
 //! `reservoir network`
 
 use axum::http::Method;
+use protocol::sla::Class;
 
 use super::arguments::Network;
 use super::client::Client;
 use super::error::Error;
 use super::find::find;
-use super::output::{Output, facts, short, table};
+use super::output::{Output, facts, short, since, table};
+use crate::api::shapes::Moment;
 use crate::api::shapes::network as shapes;
 
 const PATH: &str = "/v1/networks";
+
+/// How many seconds nobody need have looked: counts are told once a minute.
+const UNTOLD: u64 = 75;
 
 pub(super) async fn run(
     verb: Network,
@@ -23,7 +28,7 @@ pub(super) async fn run(
             let network = find(&networks, &network)?;
             let path = format!("{PATH}/{}", network.id);
             let detailed: shapes::Detailed = client.get(&path).await?;
-            output.say(&detailed, |_| shown(&detailed))
+            output.say(&detailed, |now| shown(&detailed, now))
         }
         Network::Check { network } => {
             let network = network.map(|meant| find(&networks, &meant)).transpose()?;
@@ -65,7 +70,7 @@ pub(super) fn listed(networks: &[shapes::Network]) -> String {
 }
 
 /// A network as people see it.
-pub(super) fn shown(detailed: &shapes::Detailed) -> String {
+pub(super) fn shown(detailed: &shapes::Detailed, now: Moment) -> String {
     let network = &detailed.network;
     let way_out = if network.outbound { format!("at {}", network.home) } else { "none".to_owned() };
     let mut text = facts(&[
@@ -74,7 +79,8 @@ pub(super) fn shown(detailed: &shapes::Detailed) -> String {
         ("home", network.home.clone()),
         ("prefixes", format!("{}, {}", network.prefix, network.prefix6)),
         ("speed", network.speed.clone().unwrap_or_else(|| "not limited".to_owned())),
-        ("sla", network.sla.to_string()),
+        ("sla", promised(network.sla)),
+        ("measured", measured(detailed.measured.as_ref(), now)),
         ("way out", way_out),
         ("group", network.group.clone().unwrap_or_else(|| "none: it stands alone".to_owned())),
         ("sites", network.sites.join(", ")),
@@ -94,6 +100,39 @@ pub(super) fn shown(detailed: &shapes::Detailed) -> String {
     if let Some(inside) = &detailed.inside {
         text.push('\n');
         text.push_str(&carried(inside));
+    }
+    text
+}
+
+/// What a class promises of a network.
+fn promised(class: Class) -> String {
+    class.availability().map_or_else(
+        || class.to_string(),
+        |share| {
+            let (percent, tenth) = (share.thousandths() / 10, share.thousandths() % 10);
+            format!("{class}: every other site on it is reached for {percent}.{tenth} % of a month")
+        },
+    )
+}
+
+/// What was measured, and whether that is what was promised.
+fn measured(measured: Option<&shapes::Measured>, now: Moment) -> String {
+    let Some(measured) = measured else { return "not yet".to_owned() };
+    let share = measured.availability.clone().unwrap_or_else(|| "not yet".to_owned());
+    let mut text = format!("{share} since {}", since(now, measured.since));
+    if let Some(allowed) = measured.allowed {
+        let missed = measured.missed;
+        text.push_str(&format!("; {missed} s missed of {allowed} s that a month allows"));
+    }
+    if !measured.kept {
+        text.push_str(": the promise is broken");
+    }
+    // One interval is always under way, and a minute of them not told yet.
+    if measured.unseen >= UNTOLD {
+        text.push_str(&format!("; for {} s nobody looked", measured.unseen));
+    }
+    if let Some(before) = &measured.before {
+        text.push_str(&format!("; {before} in the month before"));
     }
     text
 }

@@ -33,7 +33,7 @@ use crate::membership::certificates::{self, Heard};
 use crate::membership::root::Root;
 use crate::membership::transport::BusTransport;
 use crate::membership::{files, links};
-use crate::networks::Networks;
+use crate::networks::{Networks, measure};
 use crate::observe::{self, chain};
 use crate::perform::Clerk;
 use crate::reconcile::{self, Carrier, Tools};
@@ -371,6 +371,7 @@ pub async fn start(
         tokio::spawn(begin::once_known(desk.clone(), closes.clone(), host)),
         tokio::spawn(lease::host::run(desk.clone(), leases.clone(), closes.clone())),
         tokio::spawn(lease::leader::run(desk.clone(), leases, closes.clone())),
+        tokio::spawn(measure::run(desk.clone(), closes.clone())),
         tokio::spawn(certificates::run(desk.clone(), closes.clone())),
         tokio::spawn(driver::run(desk.clone(), configure, closes)),
     ];

@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod look;
+pub(crate) mod measure;
 mod metadata;
 mod plan;
 mod security;

@@ -48,6 +48,8 @@ pub enum Violation {
     SharedVni(Vni),
     /// A member of a network that does not reach here.
     StrayMember(SiteId, NetworkId),
+    /// What was measured of a network that does not reach here.
+    StrayMeasure(SiteId, NetworkId),
     /// A network of this site's of which another site hears that has no machine on it, nor on one
     /// that is routed with it; or of which one does not hear that has.
     WrongSites(NetworkId),
@@ -101,6 +103,9 @@ impl Site {
         let lost = |home, network| self.lans.get(&(home, network)).is_none();
         for ((home, network, _), _) in self.members.iter().filter(|((h, n, _), _)| lost(*h, *n)) {
             found.push(Violation::StrayMember(*home, *network));
+        }
+        for ((home, network), _) in self.measured.iter().filter(|((h, n), _)| lost(*h, *n)) {
+            found.push(Violation::StrayMeasure(*home, *network));
         }
         let mut needed = BTreeSet::new();
         for ((network, offset), holder) in self.addresses.iter() {

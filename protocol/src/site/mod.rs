@@ -43,6 +43,7 @@ use crate::networks::Offset;
 use crate::networks::lan::Member;
 use crate::networks::public::Pool;
 use crate::rows::{Change, LoadError, Origin, Replicated, Row, Table};
+use crate::sla::measure::Measured;
 use crate::time::{Span, Timestamp};
 use crate::user_data::UserData;
 
@@ -150,6 +151,8 @@ pub struct Site {
     publics: Table<Ipv4Addr, Public>,
     /// What is handed to single machines of this site's tenants, and to guests of peers.
     user_data: Table<MachineName, UserData>,
+    /// What has been measured of networks that reach here.
+    measured: Table<(SiteId, NetworkId), Measured>,
     /// Counted from the tables; no table itself.
     occupancy: Occupancy,
 }
@@ -187,7 +190,8 @@ macro_rules! with_tables {
             members,
             pools,
             publics,
-            user_data
+            user_data,
+            measured
         )
     };
 }
@@ -224,6 +228,7 @@ impl Default for Site {
             pools: Table::new(27),
             publics: Table::new(28),
             user_data: Table::new(29),
+            measured: Table::new(30),
             occupancy: Occupancy::default(),
         }
     }

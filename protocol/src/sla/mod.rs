@@ -7,6 +7,7 @@
 //!
 //! The deck writes `SLA(C1) = Gold`; case does not matter.
 
+pub mod measure;
 #[cfg(test)]
 mod tests;
 

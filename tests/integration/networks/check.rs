@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{HOME, HOSTS};
+use super::{HOME, HOSTS, shown};
 use crate::sites::Answer;
 use crate::world::{World, until};
 
@@ -58,4 +58,21 @@ pub(super) fn what_is_broken_between_sites_is_named(world: &World, gateway: &str
     }
     world.run(STRUCK, &["nft", "delete", "table", "inet", "swallows"])?;
     is_clean(world, HOME)
+}
+
+/// While gamma answered nothing its networks were not what they should be, and this was counted; and
+/// it is less than Gold allows.
+pub(super) fn what_was_missed_is_measured(world: &World, gateway: &str) -> Result<()> {
+    until("what was missed of a network to be told", || {
+        let network = shown(world, gateway, "red/lan")?;
+        let measured = &network["measured"];
+        let count = |name: &str| measured[name].as_u64().unwrap_or_default();
+        let (seen, missed) = (count("seen"), count("missed"));
+        if missed == 0 {
+            return Ok(false);
+        }
+        ensure!(missed < seen && measured["kept"] == true, "it was there but for a few seconds");
+        ensure!(count("allowed") == 2_590, "Gold allows {} s of a month", measured["allowed"]);
+        Ok(true)
+    })
 }

@@ -35,9 +35,10 @@ const SITES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// The services, each with a network of its own that takes the same prefix.
 const SERVICES: [&str; 2] = ["red", "blue"];
 
-/// What is said of a service's network: nothing decides its prefix, and one of the two is slow.
+/// What is said of a service's network: nothing decides its prefix; more is promised of one of the
+/// two, and the other is slow.
 fn network(service: &str) -> &'static str {
-    if service == SERVICES[1] { "{ speed: 1MBS }" } else { "{}" }
+    if service == SERVICES[1] { "{ speed: 1MBS }" } else { "{ sla: gold }" }
 }
 
 /// What a site of one host sends to the others and is sent: counted by whether it is WireGuard's, the bus's, or
@@ -195,6 +196,8 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     note(begun, "security groups hold, and change at once");
     outside::the_outside_is_reached_and_reaches_in(&world, &members[0])?;
     note(begun, "a machine at a peer reaches the outside, and is reached by a public address");
+    check::what_was_missed_is_measured(&world, &named)?;
+    note(begun, "what was missed of a network is measured");
     moves::what_is_gone_is_forgotten(&world, &["red", "blue", "green"], &red[1])?;
     let members = moves::a_machine_is_followed_to_another_site(&world)?;
     note(begun, "a machine was placed anew, and its network was there");

@@ -18,6 +18,9 @@ pub const SMALL_COUNT: u16 = 10;
 /// How often each larger size is sent: a size counts as carried if one of them comes back.
 const LARGE_COUNT: u16 = 3;
 
+/// How many small packets a glance sends: that one is lost says nothing yet.
+const GLANCE_COUNT: usize = 3;
+
 /// The sizes between small and what is needed, in bytes: the least that the Internet carries (RFC
 /// 791 and RFC 8200), and what is left within the common ways of wrapping packets.
 const STEPS: [u16; 7] = [576, 1_024, 1_200, 1_280, 1_320, 1_360, 1_390];
@@ -34,7 +37,7 @@ pub struct Target {
 /// How closely it is looked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Depth {
-    /// One small packet: is anybody there?
+    /// A few small packets: is anybody there?
     Glance,
     /// Several small ones, and larger ones up to what is needed.
     Thorough,
@@ -56,7 +59,7 @@ pub struct Echoes {
 /// The sizes that a target is sent, in rounds: each round is sent at once.
 pub(super) fn rounds(target: Target, depth: Depth) -> Vec<Vec<u16>> {
     match depth {
-        Depth::Glance => vec![vec![SMALL]],
+        Depth::Glance => vec![vec![SMALL]; GLANCE_COUNT],
         Depth::Thorough => {
             let larger: BTreeSet<u16> = STEPS.into_iter().chain([target.needed]).collect();
             let larger = || larger.iter().filter(|size| **size <= target.needed).copied();

@@ -16,6 +16,7 @@ use protocol::networks::lan::{self, Member};
 use protocol::networks::{self, Offset};
 use protocol::site::Site;
 use protocol::site::state::{Lan, Role};
+use protocol::sla::measure::{self, Tally};
 use tunnel::PeerState;
 
 use super::error::{Code, Error};
@@ -23,7 +24,7 @@ use super::gate::{Caller, Server};
 use super::shapes::{List, network as shapes};
 use super::{input, list, machines};
 use crate::networks::Seen;
-use crate::observe::chain;
+use crate::observe::{chain, now};
 
 pub(super) use check::check;
 
@@ -56,7 +57,12 @@ pub(super) async fn show(
         }
         let cards = site.members_on(id.0, id.1);
         let cards = cards.map(|(offset, member)| card(site, id.0, row, offset, member)).collect();
-        let network = shapes::Detailed { network: view(site, id, row), cards, inside: None };
+        let network = shapes::Detailed {
+            network: view(site, id, row),
+            measured: measured(site, id, row),
+            cards,
+            inside: None,
+        };
         Ok((network, row.clone()))
     })?;
     if caller.role == Role::Operator {
@@ -139,6 +145,25 @@ fn view(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> shapes::Network {
         members: site.members_on(id.0, id.1).count(),
         sites: ends(site, row).into_keys().map(|end| called(site, end)).collect(),
     }
+}
+
+/// What was measured of a network, against what is promised of it.
+fn measured(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> Option<shapes::Measured> {
+    let now = now();
+    let measured = site.measured(id.0, id.1)?.at(now);
+    let percent = |share: u32| format!("{}.{:04} %", share / 10_000, share % 10_000);
+    let tally = measured.tally;
+    let seconds = |intervals: u64| measure::INTERVAL.as_millis() * intervals / 1_000;
+    Some(shapes::Measured {
+        since: measured.since.into(),
+        seen: seconds(tally.seen.into()),
+        missed: seconds(tally.missed.into()),
+        allowed: measure::allowance(row.terms.class).map(seconds),
+        availability: tally.availability().map(percent),
+        unseen: measured.unseen(now).as_millis() / 1_000,
+        kept: tally.keeps(row.terms.class),
+        before: measured.before.and_then(Tally::availability).map(percent),
+    })
 }
 
 fn card(site: &Site, home: SiteId, row: &Lan, offset: Offset, member: &Member) -> shapes::Member {

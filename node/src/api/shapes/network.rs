@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use protocol::sla::Class;
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+
 /// A network that reaches the site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
@@ -39,6 +41,8 @@ pub struct Detailed {
     /// What it is.
     #[serde(flatten)]
     pub network: Network,
+    /// What was measured of it; nothing if nobody has looked yet.
+    pub measured: Option<Measured>,
     /// The cards on it.
     pub cards: Vec<Member>,
     /// What carries it, as this node sees it; for operators.
@@ -200,4 +204,26 @@ pub struct Broken {
     pub what: String,
     /// What a person does about it.
     pub next: String,
+}
+
+/// What this site has measured of a network: whether every other site with a machine on it is
+/// reached from its gateway, looked at every five seconds of this calendar month (UTC).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Since when it is measured in this month.
+    pub since: Moment,
+    /// For how many seconds somebody looked.
+    pub seen: u64,
+    /// For how many of these not all were reached.
+    pub missed: u64,
+    /// For how many seconds of a month its class lets that be; none if it promises nothing.
+    pub allowed: Option<u64>,
+    /// The share of the time looked at in which all were reached, in percent.
+    pub availability: Option<String>,
+    /// For how many seconds nobody looked, since it is measured in this month.
+    pub unseen: u64,
+    /// Whether what is promised of a month is kept so far.
+    pub kept: bool,
+    /// The share in the month before, in percent, if that was measured.
+    pub before: Option<String>,
 }

@@ -330,6 +330,7 @@ impl Site {
     /// Forgets a network and who is on it.
     pub(super) fn forget_lan(&mut self, home: SiteId, network: NetworkId) {
         self.lans.remove(&(home, network));
+        self.measured.remove(&(home, network));
         let all = (home, network, Offset(0))..=(home, network, Offset(u32::MAX));
         let members: Vec<_> = self.members.range(all).map(|(key, _)| *key).collect();
         for key in members {

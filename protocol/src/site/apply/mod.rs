@@ -7,6 +7,7 @@ mod displacing;
 mod gateway;
 mod hosting;
 mod lans;
+mod measuring;
 mod membership;
 mod networks;
 mod operator;
@@ -68,6 +69,7 @@ impl Site {
             Command::Receive { messages } => self.receive(messages, turn),
             Command::Acknowledged { peer, through } => Ok(self.acknowledged(*peer, *through)),
             Command::Tick => Ok(self.tidy(turn.now)),
+            Command::Measured { counts } => Ok(self.measured_are(counts, turn)),
         }
     }
 

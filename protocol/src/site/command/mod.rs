@@ -9,12 +9,13 @@ use crate::agreement::Message;
 use crate::agreement::choice::Asked;
 use crate::epoch::Epoch;
 use crate::identity::{PublicKey, Verified};
-use crate::ids::{HostId, MachineId, MachineName, NodeId, RequestId, SiteId, TenantId};
+use crate::ids::{HostId, MachineId, MachineName, NetworkId, NodeId, RequestId, SiteId, TenantId};
 use crate::machine::guest::Seen;
 use crate::membership::serials::Presented;
 use crate::names::Label;
 use crate::networks::gateway::Uplink;
 use crate::peering::Setting;
+use crate::sla::measure::Tally;
 use crate::time::Timestamp;
 use crate::units::{Size, Tariff};
 
@@ -154,6 +155,11 @@ pub enum Command {
     },
     /// A deadline of the state has passed.
     Tick,
+    /// What the gateway has counted of networks lately.
+    Measured {
+        /// Of each that it has looked at.
+        counts: Vec<Counted>,
+    },
 }
 
 /// How a node is reached.
@@ -221,4 +227,17 @@ pub struct Observation {
     pub epoch: Epoch,
     /// What.
     pub seen: Seen,
+}
+
+/// What was counted of one network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Its home.
+    pub home: SiteId,
+    /// Which.
+    pub network: NetworkId,
+    /// How many intervals of this month had been counted before.
+    pub after: u32,
+    /// What was counted since.
+    pub tally: Tally,
 }

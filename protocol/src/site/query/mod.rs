@@ -2,6 +2,7 @@
 
 mod faults;
 mod leased;
+mod measured;
 mod monitored;
 mod planned;
 

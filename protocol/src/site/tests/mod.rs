@@ -11,6 +11,7 @@ mod lans;
 mod leading;
 mod leased;
 mod lies;
+mod measuring;
 mod membership;
 mod monitoring;
 mod networks;

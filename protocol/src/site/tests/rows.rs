@@ -63,7 +63,7 @@ fn a_site_that_was_never_configured_does_nothing() {
 }
 
 /// The tables by their numbers, in which every row of a golden state is shown.
-const TABLES: [&str; 28] = [
+const TABLES: [&str; 30] = [
     "profile",
     "hosts",
     "tenants",
@@ -92,6 +92,8 @@ const TABLES: [&str; 28] = [
     "members",
     "pools",
     "publics",
+    "user_data",
+    "measured",
 ];
 
 #[test]
@@ -114,10 +116,17 @@ fn every_table_has_the_bytes_it_always_had() {
     world.apply(ALPHA, Command::Left { node: NodeId(2) });
     world.submit(ALPHA, manifest("shop", &[("web", 1, 2, &[])]), Mode::AllOrNothing);
     world.settle();
-    let more = manifest("more", &[("web", 1, 1, &[])]);
+    let more = "service: more\ncomponents:\n  web: { image: guest, vcpus: 1, memory: 1GiB, disk: 1GiB, \
+                user_data: '#!/bin/sh' }\n";
+    let more = Box::new(manifest::parse(more.as_bytes()).unwrap());
     world.submit(ALPHA, more, Mode::BestEffort);
     world.seek(ALPHA);
     let mut shown = BTreeMap::new();
+    let home = world.parties[ALPHA].id;
+    let network = *world.parties[ALPHA].site.networks().next().unwrap().0;
+    let tally = crate::sla::measure::Tally { seen: 12, missed: 1 };
+    let counted = command::Counted { home, network, after: 0, tally };
+    world.apply(ALPHA, Command::Measured { counts: vec![counted] });
     collect(&mut shown, &world);
     world.deliver(ALPHA, GAMMA);
     collect(&mut shown, &world);
