@@ -1,6 +1,8 @@
 //! Networks of one group: real guests at three sites reach each other across them, what two machines
-//! at one site say to each other does not leave it, and a network outside of the group is not reached.
+//! at one site say to each other does not leave it, a network outside of the group is not reached, and
+//! a route leads to what is behind a machine.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -14,15 +16,27 @@ use crate::world::{World, note, until};
 /// Whose tenant has the networks.
 const HOME: &str = "alpha";
 
-/// Two networks that are routed to each other, and one that stands alone.
+/// Two networks that are routed to each other, and one that stands alone. One of the two has a share
+/// of their group's prefix, and behind a machine on the other there is a network that nobody else knows.
 const SERVICE: &str = "
 service: routed
 networks:
   red: { prefix: 10.40.0.0/24, group: both }
-  blue: { prefix: 10.40.1.0/24, group: both }
-  green: { prefix: 10.40.2.0/24 }
+  blue: { group: both }
+  green: { prefix: 10.50.0.0/24 }
+groups:
+  both:
+    prefix: 10.40.0.0/20
+    routes: [10.8.0.0/16 via 10.40.0.77]
 components:
 ";
+
+/// The machine that the route leads to, by the address that the manifest fixes.
+const ROUTER: (&str, &str) = ("red-away", "10.40.0.77");
+
+/// What is behind it, and what no route leads to.
+const BEHIND: &str = "10.8.0.1";
+const STRANGE: &str = "10.9.0.1";
 
 /// The machines: each with its network and its site.
 const MACHINES: [(&str, &str, &str); 5] = [
@@ -46,9 +60,11 @@ struct Member {
 fn manifest() -> String {
     let mut text = SERVICE.to_owned();
     for (name, network, site) in MACHINES {
+        let fixed = format!("{{ {network}: {{ address: {} }} }}", ROUTER.1);
+        let networks = if name == ROUTER.0 { fixed } else { format!("[{network}]") };
         text.push_str(&format!(
             "  {name}:\n    image: guest\n    vcpus: 1\n    memory: 128MiB\n    disk: 64MiB\n    \
-             networks: [{network}]\n    place: {{ sites: [{site}] }}\n"
+             networks: {networks}\n    place: {{ sites: [{site}] }}\n"
         ));
     }
     text
@@ -126,5 +142,29 @@ fn real_guests_reach_each_other_across_networks_of_a_group_and_no_other() -> Res
         ensure!(!one.guest.can(&ping)?, "{} reaches {}", one.name, other.name);
     }
     note(begun, "two at one site are not heard of elsewhere, and nobody reaches the third network");
+    a_route_leads_behind_a_machine(&members)?;
+    note(begun, "what is behind a machine is reached by the group's route, on its network only");
     world.close()
+}
+
+/// What is behind a machine at another site is reached by those on its own network; from elsewhere,
+/// and for addresses that no route leads to, it is not.
+fn a_route_leads_behind_a_machine(members: &[Member]) -> Result<()> {
+    let named = |name: &str| members.iter().find(|it| it.name == name).context("a machine");
+    let (red, router, blue) = (named("red-home")?, named(ROUTER.0)?, named("blue-home")?);
+    ensure!(router.address == ROUTER.1, "it has {}", router.address);
+    let share: Ipv4Addr = blue.address.parse().context("read an address")?;
+    ensure!(share.octets()[..3] == [10, 40, 1], "{share} is not in the first free share");
+    for address in [BEHIND, STRANGE] {
+        let add = format!("ip address add {address}/32 dev lo");
+        ensure!(router.guest.can(&add)?, "{} takes no address", router.name);
+    }
+    // It asks for others as itself, as a router does whose addresses are elsewhere.
+    let as_itself = "echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce";
+    ensure!(router.guest.can(as_itself)?, "{} does not do what routers do", router.name);
+    let ping = |address: &str| format!("ping -c 2 -W 2 {address} >/dev/null");
+    until("what is behind a machine to be reached", || red.guest.can(&ping(BEHIND)))?;
+    ensure!(!red.guest.can(&ping(STRANGE))?, "what no route leads to is reached");
+    ensure!(!blue.guest.can(&ping(BEHIND))?, "a route counts on another network");
+    Ok(())
 }
