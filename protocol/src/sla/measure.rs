@@ -144,6 +144,10 @@ impl Measured {
         if row.tally.seen != after || !more.is_sound() {
             return None;
         }
+        if after == 0 {
+            // What is told now was looked at before.
+            row.since = now - looked(more);
+        }
         row.tally = row.tally.plus(more);
         Some(row)
     }
@@ -151,9 +155,15 @@ impl Measured {
     /// For how long nobody has looked, since it is measured in this month.
     #[must_use]
     pub fn unseen(&self, now: Timestamp) -> Span {
-        let looked = INTERVAL.as_millis().saturating_mul(u64::from(self.tally.seen));
-        Span::from_millis(now.since(self.since).as_millis().saturating_sub(looked))
+        let unseen =
+            now.since(self.since).as_millis().saturating_sub(looked(self.tally).as_millis());
+        Span::from_millis(unseen)
     }
+}
+
+/// For how long somebody has looked.
+fn looked(tally: Tally) -> Span {
+    Span::from_millis(INTERVAL.as_millis().saturating_mul(u64::from(tally.seen)))
 }
 
 #[cfg(test)]
@@ -213,7 +223,7 @@ mod tests {
         let next = NOW + days(9);
         assert_eq!(row.plus(12, more, next), None, "it was counted in another month");
         let row = row.plus(0, more, next).unwrap();
-        assert_eq!((row.tally, row.before, row.since), (more, Some(more), next));
+        assert_eq!((row.tally, row.before), (more, Some(more)));
         let row = row.at(next + days(62));
         assert_eq!((row.tally, row.before), (Tally::default(), None), "a month is missing");
     }
@@ -221,7 +231,8 @@ mod tests {
     #[test]
     fn time_in_which_nobody_looked_is_told() {
         let row = Measured::begin(NOW).plus(0, Tally { seen: 12, missed: 12 }, NOW).unwrap();
-        assert_eq!(row.unseen(NOW + Span::from_secs(60)), Span::default());
-        assert_eq!(row.unseen(NOW + Span::from_secs(90)), Span::from_secs(30));
+        assert_eq!(row.since, NOW - Span::from_secs(60), "it was looked at before it was told");
+        assert_eq!(row.unseen(NOW), Span::default());
+        assert_eq!(row.unseen(NOW + Span::from_secs(30)), Span::from_secs(30));
     }
 }
