@@ -33,7 +33,7 @@ pub(super) fn streams() -> impl Strategy<Value = Stream> {
     let options = (0..=10_usize).prop_flat_map(|words| vec(any::<u8>(), words * 4));
     let numbers = (any::<bool>(), any::<u16>(), any::<u16>(), any::<u32>());
     let payload = vec(any::<u8>(), 1..6000);
-    (outer, version(), numbers, options, any::<bool>(), payload, 1..1500_usize).prop_map(
+    (outer, version(), numbers, options, any::<bool>(), payload, 6..1500_usize).prop_map(
         |(outer, inner, numbers, options, pushes, payload, size)| {
             let (may_fragment, identification, port, sequence) = numbers;
             let flags = ACK | if pushes { PSH } else { 0 };

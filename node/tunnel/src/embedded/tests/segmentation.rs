@@ -3,13 +3,14 @@
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-use super::reference::{FIN, slow_checksum, streams};
+use super::reference::{ACK, FIN, Stream, slow_checksum, streams};
 use crate::Offloads;
 use crate::embedded::checksum::Sum;
 use crate::embedded::coalesce::Batch;
 use crate::embedded::inward::tell_congestion;
 use crate::embedded::layout::{Encapsulation, Layout, Transport};
-use crate::embedded::offload::{FRONT, Offload, complete_checksum};
+use crate::embedded::offload::{FRONT, Malformed, Offload, complete_checksum};
+use crate::embedded::peer::{destination, ecn};
 use crate::embedded::segment::Segments;
 
 /// All segments of what `offload` says is to become some.
@@ -107,6 +108,19 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_that_were_decrypted_do_harm(packet in vec(any::<u8>(), 0..100), version in 4..=6_u8) {
+        let mut packet = packet;
+        if let Some(first) = packet.first_mut() {
+            *first = *first & 0xf | version << 4;
+        }
+        destination(&packet);
+        let (length, before) = (packet.len(), ecn(&packet));
+        tell_congestion(&mut packet);
+        prop_assert_eq!(packet.len(), length);
+        prop_assert_eq!(ecn(&packet), if before == 0 { 0 } else { 0b11 });
+    }
+
+    #[test]
     fn congestion_on_the_way_is_told_to_whom_it_concerns(stream in streams(), ecn in 0..4_u8) {
         let mut packet = stream.segments().remove(0);
         let is_ipv4 = packet[0] >> 4 == 4;
@@ -121,4 +135,29 @@ proptest! {
         prop_assert_eq!(told, if ecn == 0 { 0 } else { 0b11 });
         prop_assert!(!is_ipv4 || slow_checksum(&[&packet[..20]]) == 0);
     }
+}
+
+#[test]
+fn a_super_packet_of_crumbs_is_refused() {
+    let payload = vec![7; 4096];
+    let stream = Stream {
+        outer: Some((6, true)),
+        inner: 4,
+        may_fragment: false,
+        identification: 1,
+        port: 5,
+        sequence: 9,
+        options: vec![],
+        flags: ACK,
+        payload,
+        size: 4,
+    };
+    let packet = stream.whole();
+    let encapsulation = Some(Encapsulation { udp: 40, is_summed: true });
+    let layout = Layout::check(&packet, encapsulation, 70, 90, Transport::Tcp).unwrap();
+    let read = |size| Offload::read(&Offload::Segments { layout, size }.write(&packet), &packet);
+    for size in 1..4 {
+        assert_eq!(read(size), Err(Malformed), "{size}");
+    }
+    assert_eq!(taken_apart(&packet, read(4).unwrap()).len(), 1024);
 }
