@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest packet that is looked at: none of ours is longer.
 const PACKET_MAX: usize = 2_048;
 
+/// The most packets that are looked at in one go: a peer that answers without end, and everything that
+/// others hear arrives here as well, does not keep us from looking at the clock.
+const TAKEN_MAX: usize = 1_024;
+
 /// The header of an echo: type, code, checksum, identifier, number.
 const HEADER: usize = 8;
 
@@ -154,7 +158,11 @@ impl Look<'_> {
         let mut heard = Vec::new();
         let mut buffer = [0; PACKET_MAX];
         for fd in self.open() {
-            while let Ok((length, _, from)) = recvfrom(fd, &mut buffer[..], RecvFlags::empty()) {
+            for _ in 0..TAKEN_MAX {
+                let Ok((length, _, from)) = recvfrom(fd, &mut buffer[..], RecvFlags::empty())
+                else {
+                    break;
+                };
                 let from = from.and_then(|from| SocketAddr::try_from(from).ok());
                 let number = from.and_then(|from| {
                     let number = answer(from.ip(), &buffer[..length], self.identifier)?;
@@ -215,6 +223,9 @@ fn checksum(bytes: &[u8]) -> u16 {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
     use super::*;
 
     #[test]
@@ -253,6 +264,23 @@ mod tests {
         assert_eq!(answer(v4, &wrapped, 7), Some(9));
         for bytes in [&[][..], &[0x4f], &[0xff; 8]] {
             assert_eq!(answer(v4, bytes, 7), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_that_are_heard_do_harm(
+            packet in vec(any::<u8>(), 0..100),
+            identifier in any::<u16>(),
+            number in any::<u16>(),
+        ) {
+            for from in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+                answer(from, &packet, identifier);
+            }
+            let echo = request(129, identifier, number, packet.len());
+            let from = IpAddr::V6(Ipv6Addr::LOCALHOST);
+            prop_assert_eq!(answer(from, &echo, identifier), Some(number));
+            prop_assert_eq!(answer(from, &echo, identifier ^ 1), None);
         }
     }
 }
