@@ -142,16 +142,20 @@ fn real_guests_reach_each_other_across_networks_of_a_group_and_no_other() -> Res
         ensure!(!one.guest.can(&ping)?, "{} reaches {}", one.name, other.name);
     }
     note(begun, "two at one site are not heard of elsewhere, and nobody reaches the third network");
-    a_route_leads_behind_a_machine(&members)?;
+    a_route_leads_behind_a_machine(&world.sites, &members)?;
     note(begun, "what is behind a machine is reached by the group's route, on its network only");
     world.close()
 }
 
 /// What is behind a machine at another site is reached by those on its own network; from elsewhere,
 /// and for addresses that no route leads to, it is not.
-fn a_route_leads_behind_a_machine(members: &[Member]) -> Result<()> {
+fn a_route_leads_behind_a_machine(sites: &Sites, members: &[Member]) -> Result<()> {
     let named = |name: &str| members.iter().find(|it| it.name == name).context("a machine");
     let (red, router, blue) = (named("red-home")?, named(ROUTER.0)?, named("blue-home")?);
+    let shown: Value = sites.read(HOME, &["network", "show", "routed/red"])?;
+    ensure!(shown["routed_to"] == serde_json::json!(["routed/blue"]), "{}", shown["routed_to"]);
+    let leads = &shown["routes"][0]["machine"];
+    ensure!(leads.as_str().is_some_and(|it| it.starts_with(ROUTER.0)), "it leads to {leads}");
     ensure!(router.address == ROUTER.1, "it has {}", router.address);
     let share: Ipv4Addr = blue.address.parse().context("read an address")?;
     ensure!(share.octets()[..3] == [10, 40, 1], "{share} is not in the first free share");

@@ -73,6 +73,10 @@ pub(super) fn listed(networks: &[shapes::Network]) -> String {
 pub(super) fn shown(detailed: &shapes::Detailed, now: Moment) -> String {
     let network = &detailed.network;
     let way_out = if network.outbound { format!("at {}", network.home) } else { "none".to_owned() };
+    let group = network.group.as_ref().map(|name| match &detailed.routed_to[..] {
+        [] => format!("{name}, and nothing else of it reaches here"),
+        others => format!("{name}, with {}", others.join(", ")),
+    });
     let mut text = facts(&[
         ("network", network.name.clone()),
         ("id", network.id.clone()),
@@ -82,7 +86,7 @@ pub(super) fn shown(detailed: &shapes::Detailed, now: Moment) -> String {
         ("sla", promised(network.sla)),
         ("measured", measured(detailed.measured.as_ref(), now)),
         ("way out", way_out),
-        ("group", network.group.clone().unwrap_or_else(|| "none: it stands alone".to_owned())),
+        ("group", group.unwrap_or_else(|| "none: it stands alone".to_owned())),
         ("sites", network.sites.join(", ")),
     ]);
     let cards = detailed.cards.iter().map(|card| {
@@ -97,11 +101,26 @@ pub(super) fn shown(detailed: &shapes::Detailed, now: Moment) -> String {
     });
     text.push('\n');
     text.push_str(&table(&["MEMBER", "ADDRESS", "ADDRESS6", "MAC", "PLACE"], cards));
+    if !detailed.routes.is_empty() {
+        let routes = detailed.routes.iter().map(|it| vec![it.to.clone(), it.via.clone(), led(it)]);
+        text.push('\n');
+        text.push_str(&table(&["ROUTE", "VIA", "LEADS TO"], routes));
+    }
     if let Some(inside) = &detailed.inside {
         text.push('\n');
         text.push_str(&carried(inside));
     }
     text
+}
+
+/// Where a route leads.
+fn led(route: &shapes::Route) -> String {
+    let by_itself = || match &route.via[..] {
+        "exit" => "the way out".to_owned(),
+        "nobody" => "nobody".to_owned(),
+        _ => "nobody: no machine has that address".to_owned(),
+    };
+    route.machine.clone().unwrap_or_else(by_itself)
 }
 
 /// What a class promises of a network.

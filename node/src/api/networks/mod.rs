@@ -6,6 +6,7 @@ mod check;
 mod faults;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
@@ -13,7 +14,7 @@ use fabric::networks::{Device, Identity};
 use protocol::hull::Mac;
 use protocol::ids::{MachineName, NetworkId, NodeId, SiteId};
 use protocol::networks::lan::{self, Member};
-use protocol::networks::{self, Offset};
+use protocol::networks::{self, Hop, Offset};
 use protocol::site::Site;
 use protocol::site::state::{Lan, Role};
 use protocol::sla::measure::{self, Tally};
@@ -56,10 +57,13 @@ pub(super) async fn show(
             return Err(unknown(&text));
         }
         let cards = site.members_on(id.0, id.1);
-        let cards = cards.map(|(offset, member)| card(site, id.0, row, offset, member)).collect();
+        let cards = cards.map(|(offset, member)| card(site, id.0, row, offset, member));
+        let cards: Vec<shapes::Member> = cards.collect();
         let network = shapes::Detailed {
             network: view(site, id, row),
             measured: measured(site, id, row),
+            routed_to: routed_to(site, id, row),
+            routes: row.terms.routes.iter().map(|it| route(it, &cards)).collect(),
             cards,
             inside: None,
         };
@@ -164,6 +168,28 @@ fn measured(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> Option<shapes::M
         kept: tally.keeps(row.terms.class),
         before: measured.before.and_then(Tally::availability).map(percent),
     })
+}
+
+/// The other networks of its group.
+fn routed_to(site: &Site, id: (SiteId, NetworkId), row: &Lan) -> Vec<String> {
+    let Some(group) = row.terms.group else { return Vec::new() };
+    let of_group = site
+        .lans()
+        .filter(|(other, lan)| **other != id && other.0 == id.0 && lan.terms.group == Some(group));
+    of_group.map(|(other, lan)| view(site, *other, lan).name).collect()
+}
+
+fn route(route: &networks::Route, cards: &[shapes::Member]) -> shapes::Route {
+    let has = |card: &&shapes::Member, address: IpAddr| match address {
+        IpAddr::V4(_) => card.address.as_ref().is_some_and(|own| *own == address.to_string()),
+        IpAddr::V6(_) => card.address6 == address.to_string(),
+    };
+    let (via, next) = match route.hop {
+        Hop::Machine(address) => (address.to_string(), cards.iter().find(|it| has(it, address))),
+        Hop::Exit => ("exit".to_owned(), None),
+        Hop::Nobody => ("nobody".to_owned(), None),
+    };
+    shapes::Route { to: route.to.net().to_string(), via, machine: next.map(|it| it.name.clone()) }
 }
 
 fn card(site: &Site, home: SiteId, row: &Lan, offset: Offset, member: &Member) -> shapes::Member {

@@ -43,10 +43,26 @@ pub struct Detailed {
     pub network: Network,
     /// What was measured of it; nothing if nobody has looked yet.
     pub measured: Option<Measured>,
+    /// The other networks of its group, by name: what is for them goes by the nearest router.
+    pub routed_to: Vec<String>,
+    /// Where what is for neither of them goes, if neither to the network's way out.
+    pub routes: Vec<Route>,
     /// The cards on it.
     pub cards: Vec<Member>,
     /// What carries it, as this node sees it; for operators.
     pub inside: Option<Inside>,
+}
+
+/// A route of a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// A prefix.
+    pub to: String,
+    /// The next address, `exit`, or `nobody`.
+    pub via: String,
+    /// The machine that has the address; nothing if there is none, and what is for the prefix goes to
+    /// nobody.
+    pub machine: Option<String>,
 }
 
 /// A card on a network.

@@ -9,7 +9,7 @@ use protocol::time::Timestamp;
 use super::super::network::{found, listed, shown};
 use crate::api::shapes::Moment;
 use crate::api::shapes::network::{
-    Broken, Checked, Detailed, Device, Drops, End, Inside, Measured, Member, Network, Stray,
+    Broken, Checked, Detailed, Device, Drops, End, Inside, Measured, Member, Network, Route, Stray,
     Tunnel, Way,
 };
 
@@ -102,7 +102,25 @@ fn detailed() -> Detailed {
         trouble: String::new(),
     };
     let cards = vec![card(1, Some("alpha")), card(2, Some("beta")), card(3, None)];
-    Detailed { network: red(), measured: Some(measured()), cards, inside: Some(inside) }
+    let route = |to: &str, via: &str, machine: Option<&str>| Route {
+        to: to.to_owned(),
+        via: via.to_owned(),
+        machine: machine.map(str::to_owned),
+    };
+    let routes = vec![
+        route("10.8.0.0/16", "10.1.0.2", Some("web-2")),
+        route("10.9.0.0/16", "10.1.0.9", None),
+        route("0.0.0.0/0", "exit", None),
+        route("192.168.0.0/16", "nobody", None),
+    ];
+    Detailed {
+        network: red(),
+        measured: Some(measured()),
+        routed_to: vec!["shop/blue".to_owned(), "shop/green".to_owned()],
+        routes,
+        cards,
+        inside: Some(inside),
+    }
 }
 
 #[test]
@@ -133,13 +151,19 @@ fn a_network_is_shown_with_what_is_wrong_between_its_sites() {
         sla       gold: every other site on it is reached for 99.9 % of a month
         measured  96.9767 % since 2026-11-22 00:00:00Z (1d ago); 2600 s missed of 2590 s that a month allows: the promise is broken; for 400 s nobody looked; 99.9912 % in the month before
         way out   at alpha
-        group     both
+        group     both, with shop/blue, shop/green
         sites     alpha, beta, gamma, delta
 
         MEMBER  ADDRESS   ADDRESS6   MAC                PLACE
         web-1   10.1.0.1  fd00:1::1  02:00:00:00:00:01  alpha alpha-1
         web-2   10.1.0.2  fd00:1::2  02:00:00:00:00:02  beta
         web-3   10.1.0.3  fd00:1::3  02:00:00:00:00:03  -
+
+        ROUTE           VIA       LEADS TO
+        10.8.0.0/16     10.1.0.2  web-2
+        10.9.0.0/16     10.1.0.9  nobody: no machine has that address
+        0.0.0.0/0       exit      the way out
+        192.168.0.0/16  nobody    nobody
 
         seen by   node 1
         gateway   node 1
@@ -181,6 +205,8 @@ fn of_two_sites_that_nobody_can_call_it_is_said_what_would_help() {
 fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
     let mut detailed = detailed();
     detailed.cards.clear();
+    detailed.routes.clear();
+    detailed.routed_to.clear();
     detailed.measured = None;
     if let Some(inside) = &mut detailed.inside {
         inside.node = 2;
@@ -199,7 +225,7 @@ fn a_node_that_is_not_the_gateway_names_the_one_that_is() {
         sla       gold: every other site on it is reached for 99.9 % of a month
         measured  not yet
         way out   at alpha
-        group     both
+        group     both, and nothing else of it reaches here
         sites     alpha, beta, gamma, delta
 
         MEMBER  ADDRESS  ADDRESS6  MAC  PLACE
