@@ -23,6 +23,7 @@ pub mod units;
 // Descriptions.
 pub mod hull;
 pub mod images;
+pub mod kpi;
 pub mod manifest;
 pub mod networks;
 pub mod security;

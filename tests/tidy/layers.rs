@@ -13,7 +13,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ),
     (
         "descriptions",
-        &["elasticity", "hull", "images", "manifest", "networks", "security", "user_data"],
+        &["elasticity", "hull", "images", "kpi", "manifest", "networks", "security", "user_data"],
     ),
     ("choices", &["accounting", "market", "membership", "placement"]),
     ("conversations", &["agreement", "lease", "machine", "migration", "peering", "settlement"]),

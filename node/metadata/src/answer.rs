@@ -4,11 +4,11 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
+use protocol::kpi::Kpi;
 use protocol::time::{Span, Timestamp};
 
 use crate::catalogue;
 use crate::instance::{HopLimit, Instance, Tokens};
-use crate::kpi::Kpi;
 use crate::token::Key;
 use crate::tree::Entry;
 use crate::version::{VERSIONS, Version};

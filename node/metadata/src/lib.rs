@@ -62,7 +62,6 @@ mod catalogue;
 mod document;
 mod guests;
 mod instance;
-mod kpi;
 mod limits;
 mod listen;
 mod serve;
@@ -77,13 +76,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use protocol::kpi::Kpi;
 
 pub use crate::answer::{Answer, Ask, Content, Decision, decide};
 pub use crate::instance::{
     Card, HopLimit, Instance, LINE_MAX, Line, NotAHopLimit, NotALine, NotATagKey, PublicKey,
     SecurityGroup, TagKey, Tokens, TooLong, USER_DATA_MAX, UserData, Vpc,
 };
-pub use crate::kpi::{Kpi, KpiName, MalformedName, MalformedValue, Value};
 pub use crate::limits::{Limits, Rate};
 pub use crate::listen::{ADDRESS_V4, ADDRESS_V6, Error, listen};
 pub use crate::serve::{Server, Serving};

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
-use metadata::{Instance, Kpi, Limits, NotTaken, Server, Serving, Source};
+use metadata::{Instance, Limits, NotTaken, Server, Serving, Source};
 use protocol::ids::MachineName;
+use protocol::kpi::Kpi;
 use rustix::net::{AddressFamily, SocketType};
 use tokio::runtime::Runtime;
 

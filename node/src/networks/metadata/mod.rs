@@ -23,10 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fabric::networks::{At, Identity, Lan, Networks as Fabric, Wanted};
-use metadata::{
-    ADDRESS_V4, ADDRESS_V6, Instance, Key, Kpi, Limits, NotTaken, Server, Serving, Source,
-};
+use metadata::{ADDRESS_V4, ADDRESS_V6, Instance, Key, Limits, NotTaken, Server, Serving, Source};
 use protocol::ids::HostId;
+use protocol::kpi::Kpi;
 use tracing::debug;
 
 use crate::desk::Desk;

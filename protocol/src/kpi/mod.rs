@@ -1,7 +1,23 @@
-//! What a guest says of itself.
+//! KPIs: what a guest says of itself, measure by measure (the deck's monitoring information).
+//!
+//! A guest pushes a measure by name to the host that runs it. Its last value stays there and enters
+//! no log: samples are many, and worth little a minute later. Who wants to know asks the host, and is
+//! told how long ago each value was pushed. So no two clocks are ever compared, and nothing can have
+//! been said in the future.
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// The most measures that are kept of one machine: a few of each program on it. No guest can make
+/// its host keep more than some three kilobytes.
+pub const NAMES_MAX: usize = 32;
 
 /// The longest name: what fits a column, and a rule that names several.
 const NAME_MAX: usize = 64;
@@ -19,16 +35,26 @@ const ONE: i64 = 1_000_000;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Kpi {
     /// Which measure.
-    pub name: KpiName,
+    pub name: Name,
     /// How much of it.
     pub value: Value,
 }
 
-/// The name of a measure, as rules write it: a letter, then letters, digits, `_`, `-` and `.`.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct KpiName(String);
+/// What a measure was last, as the host has it that runs the machine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// How much it was.
+    pub value: Value,
+    /// How long ago that was said.
+    pub age: Span,
+}
 
-impl KpiName {
+/// The name of a measure, as rules write it: a letter, then letters, digits, `_`, `-` and `.`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -36,7 +62,7 @@ impl KpiName {
     }
 }
 
-impl fmt::Display for KpiName {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -47,36 +73,61 @@ impl fmt::Display for KpiName {
 #[error("not a KPI's name: write a letter, then up to 63 letters, digits, '_', '-' and '.'")]
 pub struct MalformedName;
 
-impl FromStr for KpiName {
-    type Err = MalformedName;
+impl TryFrom<String> for Name {
+    type Error = MalformedName;
 
-    fn from_str(text: &str) -> Result<Self, MalformedName> {
+    fn try_from(text: String) -> Result<Self, MalformedName> {
         let known = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let begins = text.starts_with(|c: char| c.is_ascii_alphabetic());
         if begins && text.len() <= NAME_MAX && text.chars().all(known) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text))
         } else {
             Err(MalformedName)
         }
     }
 }
 
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = MalformedName;
+
+    fn from_str(text: &str) -> Result<Self, MalformedName> {
+        Self::try_from(text.to_owned())
+    }
+}
+
 /// A decimal number in millionths. No float is made of it: two nodes that read the same text have
 /// the same number.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+///
+/// **Invariant.** Its negative is one, too: the text of each number is read back.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Value(i64);
 
 impl Value {
-    /// So many millionths.
-    #[must_use]
-    pub const fn from_millionths(millionths: i64) -> Self {
-        Self(millionths)
-    }
-
     /// The number in millionths.
     #[must_use]
     pub const fn as_millionths(self) -> i64 {
         self.0
+    }
+}
+
+impl TryFrom<i64> for Value {
+    type Error = MalformedValue;
+
+    fn try_from(millionths: i64) -> Result<Self, MalformedValue> {
+        if millionths == i64::MIN { Err(MalformedValue::Range) } else { Ok(Self(millionths)) }
+    }
+}
+
+impl From<Value> for i64 {
+    fn from(value: Value) -> Self {
+        value.0
     }
 }
 
