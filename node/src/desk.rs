@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::blobs::Blobs;
 use crate::console::{self, Consoles};
+use crate::kpi::Kpis;
 use crate::lease::Leases;
 use crate::membership::Directory;
 use crate::membership::certificates::Heard;
@@ -128,6 +129,7 @@ pub(crate) struct Inner {
     pub(crate) leases: Leases,
     pub(crate) heard: Heard,
     pub(crate) networks: Networks,
+    pub(crate) kpis: Kpis,
 }
 
 /// A handle on a running node. It is cheap to clone.
@@ -236,6 +238,12 @@ impl Desk {
         &self.inner.heard
     }
 
+    /// What the guests of this node's host say of themselves.
+    #[must_use]
+    pub fn kpis(&self) -> &Kpis {
+        &self.inner.kpis
+    }
+
     pub(crate) fn consoles(&self) -> &Consoles {
         &self.inner.consoles
     }
@@ -274,7 +282,9 @@ impl Desk {
             let view = match machine::answer(&answer) {
                 Ok(Answer::Site(view)) => *view,
                 Ok(Answer::Closed) => return Err(MonitorError::Closed { peer }),
-                Err(_) => return Err(MonitorError::Unreadable { peer }),
+                Ok(Answer::Kpis(_) | Answer::Away) | Err(_) => {
+                    return Err(MonitorError::Unreadable { peer });
+                }
             };
             // A peer that always has more, or tells of the same machines again, tells no more.
             let news = view.machines.first().map(|it| it.machine) > after;

@@ -5,7 +5,7 @@
 //! peers ask is answered by [`perform`]. [`reconcile`] makes this node's host and its network what
 //! the state says, as long as it has a [`lease`]. What only the leader can do is passed on to it by
 //! [`membership`]. [`api`] and [`cli`] are for people and their programs; [`console`] connects
-//! them to a machine, wherever it runs.
+//! them to a machine, wherever it runs, and [`kpi`] tells them what it says of itself.
 //!
 //! **Invariant.** No decision here outlives the call it is made in: a node that is killed at any
 //! moment and started again finds all it needs in the state, on the host, and nowhere else.
@@ -20,6 +20,7 @@ pub mod daemon;
 pub mod desk;
 pub mod driver;
 pub mod keys;
+pub mod kpi;
 pub mod lease;
 pub mod membership;
 pub mod networks;

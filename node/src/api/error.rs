@@ -10,7 +10,7 @@ use protocol::site::Refusal;
 
 use super::shapes::problem::{Fault, Problem};
 use crate::observe::chain;
-use crate::{blobs, console, desk};
+use crate::{blobs, console, desk, kpi};
 
 /// What is wrong, for programs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,6 +111,8 @@ pub enum Code {
     NotMonitored,
     /// The peer does not answer.
     PeerAway,
+    /// What a machine says of itself cannot be asked where it runs.
+    NotObserved,
     /// There is no such agreement.
     UnknownAgreement,
     /// The agreement cannot be renewed.
@@ -192,6 +194,7 @@ impl Code {
             Self::PeerInUse => "peer_in_use",
             Self::NotMonitored => "not_monitored",
             Self::PeerAway => "peer_away",
+            Self::NotObserved => "not_observed",
             Self::UnknownAgreement => "unknown_agreement",
             Self::NotRenewable => "not_renewable",
             Self::Gap => "gap",
@@ -264,6 +267,7 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotObserved => StatusCode::BAD_GATEWAY,
             Self::Busy
             | Self::PeerAway
             | Self::NotLeader
@@ -421,6 +425,21 @@ impl From<desk::MonitorError> for Error {
             desk::MonitorError::Unanswered { .. } | desk::MonitorError::Unreadable { .. } => {
                 Code::PeerAway
             }
+        };
+        Self::new(code, chain(&error))
+    }
+}
+
+impl From<kpi::Error> for Error {
+    fn from(error: kpi::Error) -> Self {
+        let code = match &error {
+            kpi::Error::Unknown { .. } => Code::UnknownMachine,
+            kpi::Error::OtherNode { .. }
+            | kpi::Error::Unanswered { .. }
+            | kpi::Error::TooSlow { .. }
+            | kpi::Error::Away { .. }
+            | kpi::Error::Closed { .. }
+            | kpi::Error::Unreadable { .. } => Code::NotObserved,
         };
         Self::new(code, chain(&error))
     }

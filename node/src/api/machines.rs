@@ -9,6 +9,7 @@ use axum::{Extension, Json};
 use data_encoding::BASE64;
 use protocol::agreement::Terms;
 use protocol::ids::{HostId, MachineId, MachineName, SiteId, TenantId};
+use protocol::kpi;
 use protocol::machine::Verb;
 use protocol::manifest::SiteReference;
 use protocol::site::command::TenantAsk;
@@ -24,6 +25,7 @@ use super::list;
 use super::poll::{Wait, until_changed};
 use super::propose::{self, Answer};
 use super::shapes::{List, machine as shapes};
+use crate::observe::now;
 
 /// `InitializeVEE`
 pub(super) async fn initialize(
@@ -86,6 +88,26 @@ pub(super) async fn show(
     let look = || desk.read(|site| own(site, id, caller.tenant).map(|row| view(site, id, row)));
     let (index, machine) = until_changed(desk, wait, look).await?;
     Ok(Json(shapes::Seen { index, machine }))
+}
+
+/// `MonitoringInformation`
+pub(super) async fn observe(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<shapes::Observed>, Error> {
+    let id: MachineId = input::id(&id)?;
+    let desk = &server.desk;
+    desk.current().await?;
+    desk.read(|site| own(site, id, caller.tenant).map(drop))?;
+    let latest = desk.latest_kpis(id).await?;
+    let now = now();
+    let kpi = |(name, observed): (kpi::Name, kpi::Observed)| shapes::Kpi {
+        name: name.to_string(),
+        value: observed.value.to_string(),
+        at: (now - observed.age).into(),
+    };
+    Ok(Json(shapes::Observed { kpis: latest.into_iter().map(kpi).collect() }))
 }
 
 /// `VEEUpdate`

@@ -248,6 +248,7 @@ fn handler(operation: &Operation) -> MethodRouter<Server> {
         Id::InitializeMachine => post(machines::initialize),
         Id::ListMachines => get(machines::list),
         Id::ShowMachine => get(machines::show),
+        Id::ObserveMachine => get(machines::observe),
         Id::UpdateMachine => post(machines::update),
         Id::AttachConsole => get(console::attach),
         Id::SendBlob => post(blobs::send),

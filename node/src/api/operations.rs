@@ -81,6 +81,8 @@ pub enum Id {
     ListMachines,
     /// One machine, now or when it has changed.
     ShowMachine,
+    /// What a machine says of itself.
+    ObserveMachine,
     /// Lead a machine to another state.
     UpdateMachine,
     /// A machine's serial console.
@@ -188,7 +190,7 @@ use Method as M;
 use Role::{Operator, Tenant};
 
 /// All operations.
-pub static OPERATIONS: [Operation; 51] = [
+pub static OPERATIONS: [Operation; 52] = [
     quick(Id::ShowSite, "ShowSite", M::GET, "/v1/site", Tenant),
     quick(Id::SetReserve, "SetReserve", M::PUT, "/v1/site/reserve", Operator),
     quick(Id::ListPeers, "ListPeers", M::GET, "/v1/peers", Operator),
@@ -225,6 +227,7 @@ pub static OPERATIONS: [Operation; 51] = [
     quick(Id::InitializeMachine, "InitializeVEE", M::POST, "/v1/machines", Tenant),
     quick(Id::ListMachines, "ListVEEs", M::GET, "/v1/machines", Tenant),
     lasting(Id::ShowMachine, "ShowVEE", M::GET, "/v1/machines/{id}", Tenant),
+    quick(Id::ObserveMachine, "MonitoringInformation", M::GET, "/v1/machines/{id}/kpis", Tenant),
     quick(Id::UpdateMachine, "VEEUpdate", M::POST, "/v1/machines/{id}/{verb}", Tenant),
     lasting(Id::AttachConsole, "AttachConsole", M::GET, "/v1/machines/{id}/console", Tenant),
     lasting(Id::SendBlob, "SendBlob", M::POST, "/v1/blobs", Operator),

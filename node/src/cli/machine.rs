@@ -14,8 +14,9 @@ use super::error::Error;
 use super::find::find;
 use super::follow::{Screen, poll};
 use super::output::{Output, age, facts, price, short, since, table};
-use crate::api::shapes::machine::{New, Seen};
+use crate::api::shapes::machine::{New, Observed, Seen, Shown};
 use crate::api::shapes::{Moment, Size, Taken, machine as shapes};
+use crate::observe::chain;
 
 const PATH: &str = "/v1/machines";
 
@@ -38,7 +39,8 @@ pub(super) async fn run(
         }
         Machine::Show { machine } => {
             let machine: shapes::Machine = find(&client.list(PATH).await?, &machine)?;
-            output.say(&machine, |now| shown(&machine, now))
+            let shown = observed(machine, client).await;
+            output.say(&shown, |now| self::shown(&shown, now))
         }
         Machine::Console { machine, seconds } => {
             let machine: shapes::Machine = find(&client.list(PATH).await?, &machine)?;
@@ -171,10 +173,24 @@ pub(super) fn listed(machines: &[shapes::Machine], now: Moment) -> String {
     )
 }
 
-fn shown(machine: &shapes::Machine, now: Moment) -> String {
+/// A machine with what it says of itself. That this cannot be asked where it runs keeps nobody from
+/// seeing the rest.
+async fn observed(machine: shapes::Machine, client: &Client) -> Shown {
+    match client.get::<Observed>(&format!("{PATH}/{}/kpis", machine.id)).await {
+        Ok(observed) => Shown { machine, observed, kpis_unknown: None },
+        Err(fault) => {
+            let (observed, kpis_unknown) = (Observed::default(), Some(chain(&fault)));
+            Shown { machine, observed, kpis_unknown }
+        }
+    }
+}
+
+/// A machine as people see it.
+pub(super) fn shown(shown: &Shown, now: Moment) -> String {
+    let Shown { machine, observed, kpis_unknown } = shown;
     let place = machine.place.as_ref();
     let site = place.map(|place| format!("{} ({})", place.site, place.site_id));
-    facts(&[
+    let mut lines = vec![
         ("name", machine.name.clone()),
         ("id", machine.id.clone()),
         ("service", machine.service.clone().unwrap_or_default()),
@@ -192,5 +208,13 @@ fn shown(machine: &shapes::Machine, now: Moment) -> String {
         ("epoch", machine.epoch.clone()),
         ("user data", machine.user_data_bytes.map(|it| format!("{it} bytes")).unwrap_or_default()),
         ("defined", since(now, machine.created)),
-    ])
+    ];
+    let kpis = observed.kpis.iter();
+    let kpis = kpis.map(|kpi| vec![kpi.name.clone(), kpi.value.clone(), age(now, kpi.at)]);
+    if kpis.len() > 0 {
+        return format!("{}\n{}", facts(&lines), table(&["KPI", "VALUE", "AGE"], kpis));
+    }
+    let unknown = kpis_unknown.as_ref().map(|why| format!("not known: {why}"));
+    lines.push(("kpis", unknown.unwrap_or_default()));
+    facts(&lines)
 }

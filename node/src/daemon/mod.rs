@@ -28,6 +28,7 @@ use crate::console::Consoles;
 use crate::desk::{self, Desk, Inner, Signer};
 use crate::driver;
 use crate::keys::{self, Keys};
+use crate::kpi::Kpis;
 use crate::lease::{self, Fencing, Leases};
 use crate::membership::certificates::{self, Heard};
 use crate::membership::root::Root;
@@ -327,7 +328,6 @@ pub async fn start(
     let transport = BusTransport::new(directory.clone(), Arc::clone(&bus));
     let replica = begin::open_state(data, &keys, transport).await?;
     let networks = Networks::new(&parts, keys.tunnel().clone(), &config.network);
-    let hypervisor = Arc::clone(&parts.hypervisor);
     let desk = Desk::new(Inner {
         replica,
         bus,
@@ -336,11 +336,12 @@ pub async fn start(
         fetching: tokio::sync::Mutex::default(),
         book: Mutex::new(Book::default()),
         blobs: carrier.blobs.clone(),
-        consoles: Consoles::new(hypervisor, carrier.clone()),
+        consoles: Consoles::new(Arc::clone(&parts.hypervisor), carrier.clone()),
         signer: signer(&keys),
         leases: leases.clone(),
         heard: Heard::default(),
         networks: networks.clone(),
+        kpis: Kpis::default(),
     });
     clerk.seat(desk.clone());
     let mut contact = begin::contact(&config, &keys, listening);

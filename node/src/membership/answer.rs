@@ -9,7 +9,7 @@ use protocol::wire::v1::{self, NodeAnswer, NodeFault, NodeRequest};
 use tracing::{debug, warn};
 
 use crate::desk::{Desk, Error};
-use crate::lease::leader;
+use crate::lease::{self, leader};
 use crate::observe::chain;
 
 impl Desk {
@@ -55,6 +55,7 @@ pub(crate) async fn answer(desk: &Desk, request: NodeRequest) -> NodeAnswer {
             let sight = desk.networks().look(desk).await;
             return NodeAnswer::Seen(Box::new(sight));
         }
+        NodeRequest::Kpis { name } => Ok(NodeAnswer::Kpis(desk.kpis().of(name, lease::now()))),
         NodeRequest::Certify { node } => {
             return desk.certify_here(node).await.map_or_else(NodeAnswer::Fault, |certificate| {
                 NodeAnswer::Certificate(Box::new(certificate))

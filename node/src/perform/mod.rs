@@ -16,7 +16,7 @@ use federation::{Admission, Caller, Channel, Handler, Refusal, Verdict, ask};
 use protocol::agreement::Message;
 use protocol::codec;
 use protocol::identity::{NodeCertificate, Rejection, Verified};
-use protocol::ids::SiteId;
+use protocol::ids::{MachineName, SiteId};
 use protocol::site::{self, Command, Outcome};
 use protocol::time::Timestamp;
 use protocol::wire::v1::machine::{self, Answer, Question};
@@ -26,6 +26,7 @@ use tracing::{debug, warn};
 
 use crate::console;
 use crate::desk::Desk;
+use crate::kpi;
 use crate::membership::{self, files};
 use crate::observe::{chain, now};
 
@@ -99,13 +100,16 @@ impl Clerk {
     }
 
     /// Tells a home of its machines here, while it has one.
-    fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
+    async fn tell(&self, home: SiteId, body: &[u8]) -> Result<Answer, ask::Refused> {
         let desk = self.seated()?;
         let asked = machine::question(body).map_err(|fault| ask::Refused::foul(chain(&fault)))?;
-        let Question::Site { after } = asked;
-        Ok(desk.read(|site| {
-            site.seen_by(home, after).map_or(Answer::Closed, |view| Answer::Site(Box::new(view)))
-        }))
+        Ok(match asked {
+            Question::Site { after } => desk.read(|site| {
+                let seen = site.seen_by(home, after);
+                seen.map_or(Answer::Closed, |view| Answer::Site(Box::new(view)))
+            }),
+            Question::Kpis { machine } => kpi::tell(desk, MachineName { home, machine }).await,
+        })
     }
 }
 
@@ -146,7 +150,7 @@ impl Handler for Clerk {
     ) -> Result<Vec<u8>, ask::Refused> {
         match channel {
             Channel::Outbox => Ok(codec::encode(&self.take_up(from.site, &body).await?)),
-            Channel::Machine => Ok(codec::encode(&self.tell(from.site, &body)?)),
+            Channel::Machine => Ok(codec::encode(&self.tell(from.site, &body).await?)),
             Channel::Site => {
                 let desk = self.inside(from)?;
                 let request = v1::node_request(&body);

@@ -12,14 +12,14 @@ use tokio::time::timeout;
 use crate::world::{MANIFEST, PATIENCE, World, text};
 
 /// What came of a command.
-struct Done {
+pub(crate) struct Done {
     code: i32,
     out: String,
     err: String,
 }
 
 /// Runs the command line with a context.
-async fn run(context: &Path, arguments: &[&str]) -> Done {
+pub(crate) async fn run(context: &Path, arguments: &[&str]) -> Done {
     let output = Command::new(env!("CARGO_BIN_EXE_reservoir"))
         .args(arguments)
         .env("RESERVOIR_CONTEXT", context)
@@ -36,7 +36,7 @@ async fn run(context: &Path, arguments: &[&str]) -> Done {
 
 impl Done {
     #[track_caller]
-    fn succeeds(self) -> String {
+    pub(crate) fn succeeds(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self.out
     }

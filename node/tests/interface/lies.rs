@@ -12,20 +12,23 @@ use federation::{Caller, Channel, Handler, PeerAddress, Peers as _, Verdict, ask
 use protocol::agreement::{Acceptance, Message, Refusal, Terms};
 use protocol::codec;
 use protocol::identity::{Certificate, NodeCertificate, Scopes, SecretKey, Signed, Statement};
-use protocol::ids::{HoldId, HullId, ImageId, MachineId, SiteId};
+use protocol::ids::{HoldId, HullId, ImageId, MachineId, MachineName, SiteId};
+use protocol::kpi::Kpi;
+use protocol::lease::Moment;
 use protocol::manifest::OnPartition;
 use protocol::market::{Advert, LIFETIME};
 use protocol::sla::{Catalogue, Class};
 use protocol::time::{Span, Timestamp};
 use protocol::units::{Currency, Mebibytes, Micros, Price, Size, Tariff};
 use protocol::wire::v1::lease::{RenewSession, SessionRenewal, session_renewal};
+use protocol::wire::v1::machine::{self, Answer, Question};
 use protocol::wire::v1::{self, Delivery, RECEIPT_BYTES_MAX, Receipt};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{MANIFEST, World, text};
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = since.expect("the clock is set").as_millis();
     Timestamp::from_millis(u64::try_from(since).expect("it is no later than that"))
@@ -35,18 +38,34 @@ const fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-/// What the liar has been told, and takes up as any site would.
+/// What the liar has been told, and takes up as any site would; and what it says of a machine when it
+/// is asked.
 #[derive(Clone, Debug, Default)]
-struct Ear(Arc<Mutex<Vec<Message>>>);
+pub(crate) struct Ear(Arc<Mutex<Vec<Message>>>, Arc<Mutex<Vec<u8>>>);
+
+impl Ear {
+    /// What it has been told of this kind, if anything.
+    pub(crate) fn heard<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Option<T> {
+        self.0.lock().expect("nobody panics").iter().find_map(pick)
+    }
+
+    /// What it answers from now on when it is asked about a machine.
+    pub(crate) fn answers(&self, bytes: Vec<u8>) {
+        *self.1.lock().expect("nobody panics") = bytes;
+    }
+}
 
 #[async_trait]
 impl Handler for Ear {
     async fn ask(
         &self,
         from: Caller,
-        _channel: Channel,
+        channel: Channel,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ask::Refused> {
+        if channel == Channel::Machine {
+            return Ok(self.1.lock().expect("nobody panics").clone());
+        }
         let delivery = v1::delivery(&body).map_err(|_| ask::Refused::new("no delivery"))?;
         let mut last = 0;
         for signed in delivery.messages {
@@ -71,17 +90,17 @@ fn liar_key() -> SecretKey {
 }
 
 /// A site that says what it likes.
-struct Liar {
-    site: SiteId,
+pub(crate) struct Liar {
+    pub(crate) site: SiteId,
     victim: SiteId,
     key: SecretKey,
     certificate: NodeCertificate,
-    bus: fake::Node,
-    ear: Ear,
+    pub(crate) bus: fake::Node,
+    pub(crate) ear: Ear,
 }
 
 impl Liar {
-    async fn meet(world: &World) -> Self {
+    pub(crate) async fn meet(world: &World) -> Self {
         let (root, key) = (liar_key(), SecretKey::from_bytes(&[67; 32]));
         let certificate = Certificate {
             root: root.public(),
@@ -99,6 +118,12 @@ impl Liar {
         bus.set_peers(vec![wish]).await.expect("one peer is not too many");
         let certificate = NodeCertificate::issue(certificate, &root);
         Self { site, victim, key, certificate, bus, ear }
+    }
+
+    /// Says something that is taken up.
+    pub(crate) async fn says(&self, sequence: u64, body: Message) {
+        let taken = self.deliver(vec![self.sign(&self.word(sequence, body))]).await;
+        assert_eq!(taken, Ok(Receipt::Through(sequence)));
     }
 
     /// A true word.
@@ -128,7 +153,7 @@ impl Liar {
         }
     }
 
-    fn advert(&self, sequence: u64, memory: u64) -> Vec<u8> {
+    pub(crate) fn advert(&self, sequence: u64, memory: u64) -> Vec<u8> {
         let (free, price) = (size(memory), Micros(1));
         let tariff = Tariff {
             currency: Currency::EUR,
@@ -162,7 +187,7 @@ async fn seen(world: &World, liar: &Liar) -> Value {
     all.into_iter().find(|peer| peer["id"] == id.as_str()).unwrap_or_default()
 }
 
-async fn peer_with(world: &World, liar: &Liar) {
+pub(crate) async fn peer_with(world: &World, liar: &Liar) {
     let peer = json!({ "site": liar.site.to_string(), "name": "liar" });
     let (status, answer) = world.post("/v1/peers", &peer).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
@@ -250,7 +275,7 @@ async fn who_accepts_late_is_told_so_and_both_operators_can_read_it() {
     let lapsed = Message::Lapsed { hold, machine, reason };
     world
         .until("the liar is told", async |_| {
-            liar.ear.0.lock().expect("nobody panics").contains(&lapsed)
+            liar.ear.heard(|told| (*told == lapsed).then_some(())).is_some()
         })
         .await;
     let refused = &seen(&world, &liar).await["refusals"][0];
@@ -280,6 +305,25 @@ async fn a_heartbeat_for_what_is_not_there_renews_nothing_and_noise_ends_the_con
         .await;
     let noise = liar.ask(Channel::Session, b"noise".to_vec()).await;
     assert_eq!(noise, Err(ENDED.to_owned()));
+    world.close().await;
+}
+
+#[tokio::test]
+async fn what_another_sites_machine_says_of_itself_is_not_told() {
+    let world = World::start().await;
+    let liar = Liar::meet(&world).await;
+    peer_with(&world, &liar).await;
+    world.register_guest().await;
+    let (_, taken) = world.submit(MANIFEST, None).await;
+    world.until_field(&format!("/v1/services/{}", text(&taken["id"])), "stage", "RUNNING").await;
+    let (_, machines) = world.get("/v1/machines").await;
+    let machine = text(&machines["items"][0]["id"]).parse().expect("it is an id");
+    let name = MachineName { home: world.desk().site(), machine };
+    let kpi = Kpi { name: "Load".parse().expect("a name"), value: "1".parse().expect("a value") };
+    assert_eq!(world.desk().kpis().keep(name, kpi, Moment::from_millis(0)), Ok(()));
+    let asked = codec::encode(&Question::Kpis { machine });
+    let answer = liar.ask(Channel::Machine, asked).await.expect("it is answered");
+    assert_eq!(machine::answer(&answer).expect("it is an answer"), Answer::Closed);
     world.close().await;
 }
 

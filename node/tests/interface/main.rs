@@ -2,6 +2,7 @@
 //! network and bus are fakes in memory; but for the bus, where a claim is about it.
 
 mod command_line;
+mod kpis;
 mod lies;
 mod metadata;
 mod networks;

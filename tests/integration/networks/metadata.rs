@@ -3,25 +3,25 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{HOME, Member};
+use super::{HOME, HOSTS, Member};
 use crate::world::{World, until};
 
 /// Asks for something; answers the status and the body.
 fn asks(guest: &Member, method: &str, path: &str, headers: &[&str]) -> Result<(u16, String)> {
-    asks_from(guest, "", method, path, headers)
+    asks_from(guest, "", (method, path), headers, "")
 }
 
-/// The same, with more words for nc.
+/// The same, with more words for nc, and a body.
 fn asks_from(
     guest: &Member,
     words: &str,
-    method: &str,
-    path: &str,
+    (method, path): (&str, &str),
     headers: &[&str],
+    body: &str,
 ) -> Result<(u16, String)> {
     let headers: String = headers.iter().map(|header| format!("{header}\\r\\n")).collect();
     let request = format!(
-        "printf '{method} {path} HTTP/1.1\\r\\nHost: m\\r\\nConnection: close\\r\\n{headers}\\r\\n' \
+        "printf '{method} {path} HTTP/1.1\\r\\nHost: m\\r\\nConnection: close\\r\\n{headers}\\r\\n{body}' \
          | nc -w 15 {words} 169.254.169.254 80"
     );
     let (said, _) = guest.guest.does(&request)?;
@@ -103,10 +103,39 @@ pub(super) fn who_asks_as_another_is_told_nothing(members: &[Member]) -> Result<
     let address = |verb: &str| format!("ip address {verb} {}/32 dev eth0", other.address);
     ensure!(guest.guest.can(&address("add"))?, "{} takes no address", guest.name);
     let words = format!("-s {}", other.address);
-    let (status, body) = asks_from(guest, &words, "GET", "/latest/meta-data/instance-id", &[])?;
+    let id = "/latest/meta-data/instance-id";
+    let (status, body) = asks_from(guest, &words, ("GET", id), &[], "")?;
     ensure!(status == 0, "{} asks as {} and gets {status}: {body}", guest.name, other.name);
     guest.guest.does(&address("del"))?;
     let own = "/latest/meta-data/local-ipv4";
     hears(guest, ("GET", own), &[], |status, body| (status, body) == (200, &guest.address))?;
+    Ok(())
+}
+
+/// A guest says how it does, at whichever site and host it runs; its tenant reads that at any node of
+/// its home, and of this machine only.
+pub(super) fn what_a_guest_says_of_itself_is_read_at_home(
+    world: &World,
+    members: &[Member],
+) -> Result<()> {
+    for (number, member) in members.iter().enumerate() {
+        for value in ["7".to_owned(), format!("-{number}.25")] {
+            let length = format!("Content-Length: {}", value.len());
+            until(&format!("{} to say that its load is {value}", member.name), || {
+                let said = asks_from(member, "", ("PUT", "/latest/kpi/Load"), &[&length], &value)?;
+                Ok(said.0 == 204)
+            })?;
+        }
+    }
+    // Some of these nodes run neither machine.
+    for at in HOSTS {
+        for (number, member) in members.iter().enumerate() {
+            let shown: Value = world.sites.read(at, &["machine", "show", &member.name])?;
+            let kpis = shown["kpis"].as_array().context("no KPIs")?;
+            let said = kpis.iter().map(|kpi| (&kpi["name"], &kpi["value"])).collect::<Vec<_>>();
+            let expected = (&Value::from("Load"), &Value::from(format!("-{number}.25")));
+            ensure!(said == [expected], "{} is shown at {at} as {shown}", member.name);
+        }
+    }
     Ok(())
 }

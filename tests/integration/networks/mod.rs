@@ -187,6 +187,8 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     metadata::a_token_is_its_guests_alone(red)?;
     metadata::who_asks_as_another_is_told_nothing(red)?;
     note(begun, "each guest is told of itself, and not by the address of another");
+    metadata::what_a_guest_says_of_itself_is_read_at_home(&world, &red[..2])?;
+    note(begun, "what a guest says of itself is read at home, where it runs there and at a peer");
     quality::who_spoofs_is_heard_by_nobody(&world, red)?;
     note(begun, "who spoofs is heard by nobody");
     liar::a_lying_peer_gets_nothing_through(&world, &networks)?;

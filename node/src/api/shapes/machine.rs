@@ -90,6 +90,38 @@ pub struct Seen {
     pub machine: Machine,
 }
 
+/// A measure of what a machine says of itself, as it was last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kpi {
+    /// Which measure.
+    pub name: String,
+    /// How much it was: a decimal number.
+    pub value: String,
+    /// When the machine said so, by how long ago that was for the site that runs it.
+    pub at: Moment,
+}
+
+/// What a machine says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The measures, by name.
+    pub kpis: Vec<Kpi>,
+}
+
+/// A machine with what it says of itself, as the command line shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The machine.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub observed: Observed,
+    /// Why that is not known, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kpis_unknown: Option<String>,
+}
+
 /// A machine that is to be defined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

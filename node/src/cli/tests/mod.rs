@@ -24,7 +24,7 @@ use super::{host, key, machine, peer, security, service, site};
 use crate::api::shapes::address as addresses;
 use crate::api::shapes::host as hosts;
 use crate::api::shapes::key::Key;
-use crate::api::shapes::machine::{Machine, Place};
+use crate::api::shapes::machine::{Kpi, Machine, Observed, Place, Shown};
 use crate::api::shapes::problem::{Fault, Problem};
 use crate::api::shapes::security::Group;
 use crate::api::shapes::service::{Service, Stage, Summary};
@@ -86,6 +86,53 @@ fn shop(stage: Stage, machines: Vec<Machine>) -> Service {
         machines,
         manifest: String::new(),
     }
+}
+
+#[test]
+fn a_machine_is_shown_with_what_it_says_of_itself() {
+    let kpi = |name: &str, value: &str, seconds| Kpi {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        at: ago(seconds),
+    };
+    let kpis = vec![kpi("Load", "0.75", 3), kpi("RequestPerSecond", "-12.000001", 90)];
+    let machine = web(2, "beta", State::Active, "");
+    let observed = Observed { kpis };
+    let shown = Shown { machine: machine.clone(), observed, kpis_unknown: None };
+    expect![[r#"
+        name          shop/web-2
+        id            019aaa00-0000-7000-8000-000000000002
+        service       shop
+        state         ACTIVE, 2026-11-22 07:28:42Z (1m ago)
+        goal          ACTIVE
+        reason        -
+        site          beta (abababababababababababababababababababababababababababababababab)
+        host          -
+        address       -
+        price         0.010625 EUR/h
+        image         guest (cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd)
+        size          1 vCPU, 128 MiB, 64 MiB disk
+        on partition  fence
+        sla           best-effort
+        epoch         1.1
+        user data     -
+        defined       2026-11-22 06:28:32Z (1h ago)
+
+        KPI               VALUE       AGE
+        Load              0.75        3s
+        RequestPerSecond  -12.000001  1m
+    "#]]
+    .assert_eq(&machine::shown(&shown, ago(0)));
+    let why = "site beta does not answer: it is not connected at the moment".to_owned();
+    let observed = Observed::default();
+    let unknown = Shown { machine, observed, kpis_unknown: Some(why) };
+    let last = |shown: &Shown| machine::shown(shown, ago(0)).lines().last().unwrap().to_owned();
+    expect![
+        "kpis          not known: site beta does not answer: it is not connected at the moment"
+    ]
+    .assert_eq(&last(&unknown));
+    let silent = Shown { kpis_unknown: None, ..unknown };
+    assert_eq!(last(&silent), "kpis          -");
 }
 
 #[test]

@@ -26,9 +26,9 @@ use fabric::networks::{At, Identity, Lan, Networks as Fabric, Wanted};
 use metadata::{ADDRESS_V4, ADDRESS_V6, Instance, Key, Limits, NotTaken, Server, Serving, Source};
 use protocol::ids::HostId;
 use protocol::kpi::Kpi;
-use tracing::debug;
 
 use crate::desk::Desk;
+use crate::lease;
 use crate::observe::chain;
 
 /// Where a network's service listens.
@@ -51,8 +51,9 @@ impl Metadata {
         Self { server, serving: Mutex::default() }
     }
 
-    /// Serves the networks that have guests here, or soon will, and no others. What could not be
-    /// listened on is said, and tried again at the next look.
+    /// Serves the networks that have guests here, or soon will, and no others, and forgets what
+    /// machines have said of themselves that are here no more. What could not be listened on is said,
+    /// and tried again at the next look.
     pub(super) fn converge(
         &self,
         desk: &Desk,
@@ -60,6 +61,10 @@ impl Metadata {
         fabric: &dyn Fabric,
         wanted: &Wanted,
     ) -> Vec<String> {
+        desk.read(|site| {
+            let is_here = |name| site.guest(name).is_some_and(|it| it.lodging.host == host);
+            desk.kpis().retain(is_here);
+        });
         let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let doors = || wanted.lans.iter().filter(|lan| is_served(lan)).flat_map(doors);
         serving.retain(|door, _| doors().any(|wanted| wanted == *door));
@@ -112,7 +117,6 @@ impl Source for Guests {
     }
 
     async fn push(&self, instance: &Instance, kpi: Kpi) -> Result<(), NotTaken> {
-        debug!(machine = %instance.machine, name = %kpi.name, "nobody keeps it");
-        Err(NotTaken::Unavailable)
+        self.desk.kpis().keep(instance.machine, kpi, lease::now())
     }
 }

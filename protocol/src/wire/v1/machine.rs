@@ -1,10 +1,13 @@
 //! What a home asks a provider outside the stream: nothing is changed by it, and a machine that is
 //! not the asker's is as unknown as one that does not exist.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::ids::MachineId;
+use crate::kpi::{self, Observed};
 use crate::peering::monitor::{MACHINES_SEEN_MAX, SiteView};
 
 /// The most bytes of a question, and of an answer: 256 machines of 70 bytes.
@@ -18,6 +21,11 @@ pub enum Question {
         /// The last machine that it has been told of, if it was told that there are more.
         after: Option<MachineId>,
     },
+    /// What does one of its machines say of itself?
+    Kpis {
+        /// Which; it is the asker's own, as nobody else's can be named.
+        machine: MachineId,
+    },
 }
 
 /// An answer.
@@ -25,8 +33,12 @@ pub enum Question {
 pub enum Answer {
     /// What may be seen.
     Site(Box<SiteView>),
-    /// The asker has no machine here: the channel is closed.
+    /// The asker has no machine here, or not that one: the channel is closed.
     Closed,
+    /// What the machine has said last of each measure.
+    Kpis(BTreeMap<kpi::Name, Observed>),
+    /// The node that runs the machine does not tell the one that was asked.
+    Away,
 }
 
 /// Reads a question.
@@ -42,15 +54,16 @@ pub fn question(bytes: &[u8]) -> Result<Question, codec::Error> {
 ///
 /// # Errors
 ///
-/// If the bytes are none, or tell of more machines than one answer may.
+/// If the bytes are none, or tell of more machines or measures than one answer may.
 pub fn answer(bytes: &[u8]) -> Result<Answer, codec::Error> {
     let answer: Answer = codec::decode(bytes, BYTES_MAX)?;
-    let length = match &answer {
-        Answer::Site(view) => view.machines.len(),
-        Answer::Closed => 0,
+    let (length, limit) = match &answer {
+        Answer::Site(view) => (view.machines.len(), MACHINES_SEEN_MAX),
+        Answer::Kpis(latest) => (latest.len(), kpi::NAMES_MAX),
+        Answer::Closed | Answer::Away => (0, 0),
     };
-    if length > MACHINES_SEEN_MAX {
-        return Err(codec::Error::TooLong { length, limit: MACHINES_SEEN_MAX });
+    if length > limit {
+        return Err(codec::Error::TooLong { length, limit });
     }
     Ok(answer)
 }

@@ -5,11 +5,14 @@
 //! command can be repeated: tenants' and operators' requests have numbers, peers' messages have
 //! theirs, and observations are about an epoch. So a request whose answer is lost is asked again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::identity::NodeCertificate;
-use crate::ids::{NodeId, SiteId};
+use crate::ids::{MachineName, NodeId, SiteId};
+use crate::kpi::{self, Observed};
 use crate::networks::check::Sight;
 use crate::site::{Command, Outcome};
 use crate::wire::v1::lease::{HostRenewal, RenewHost, RenewSession, SessionRenewal};
@@ -52,6 +55,11 @@ pub enum NodeRequest {
     },
     /// What do you see of your host's networks?
     Look,
+    /// What has a machine on your host said of itself?
+    Kpis {
+        /// Which.
+        name: MachineName,
+    },
 }
 
 /// What the other answers.
@@ -87,6 +95,8 @@ pub enum NodeAnswer {
     SessionRenewed(SessionRenewal),
     /// What there is to be seen of the host's networks.
     Seen(Box<Sight>),
+    /// What the machine has said last of each measure.
+    Kpis(BTreeMap<kpi::Name, Observed>),
 }
 
 /// Why a node does not do what another asks.

@@ -12,6 +12,7 @@ use super::*;
 use crate::agreement::DELIVERY_BODIES_MAX;
 use crate::identity::{Certificate, Claim, NodeCertificate, Statement};
 use crate::ids::{HostId, MachineId, NodeId, SiteId};
+use crate::kpi::{self, NAMES_MAX};
 use crate::market::Advert;
 use crate::peering::monitor::MACHINES_SEEN_MAX;
 use crate::site::{Command, Outcome};
@@ -69,6 +70,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
             asked: RenewSession { machines: Vec::new() },
         },
         NodeRequest::Look,
+        NodeRequest::Kpis { name: samples::machine_name() },
     ];
     let member = Member { node, votes: true, lag: Some(7) };
     let answers = [
@@ -82,6 +84,7 @@ fn what_nodes_of_one_site_ask_has_the_bytes_it_always_had() {
         NodeAnswer::HostRenewed(HostRenewal::Refused(lease::Refusal::NoFence)),
         NodeAnswer::SessionRenewed(SessionRenewal::Later),
         NodeAnswer::Seen(Box::new(samples::sight())),
+        NodeAnswer::Kpis(samples::kpis()),
         NodeAnswer::Fault(NodeFault::NotLeader { leader: Some(node) }),
         NodeAnswer::Fault(NodeFault::Later),
         NodeAnswer::Fault(NodeFault::Uncertain),
@@ -148,6 +151,11 @@ fn the_longest_answers_fit_their_places() {
     let most = samples::longest_view(MACHINES_SEEN_MAX);
     let seen = codec::encode(&machine::Answer::Site(Box::new(most)));
     assert!(seen.len() <= machine::BYTES_MAX, "{} bytes", seen.len());
+    for (many, is_read) in [(NAMES_MAX, true), (NAMES_MAX + 1, false)] {
+        let said = codec::encode(&machine::Answer::Kpis(samples::longest_kpis(many)));
+        assert!(said.len() <= machine::BYTES_MAX, "{} bytes", said.len());
+        assert_eq!(machine::answer(&said).is_ok(), is_read, "{many}");
+    }
 }
 
 #[test]
@@ -248,8 +256,19 @@ proptest! {
         ],
     ) {
         let _ = machine::question(&bytes);
-        if let Ok(machine::Answer::Site(view)) = machine::answer(&bytes) {
-            prop_assert!(view.machines.len() <= MACHINES_SEEN_MAX);
+        match machine::answer(&bytes) {
+            Ok(machine::Answer::Site(view)) => {
+                prop_assert!(view.machines.len() <= MACHINES_SEEN_MAX);
+            }
+            Ok(machine::Answer::Kpis(latest)) => {
+                prop_assert!(latest.len() <= NAMES_MAX);
+                for (name, observed) in latest {
+                    prop_assert!(name.as_str().parse::<kpi::Name>().is_ok());
+                    let value = observed.value;
+                    prop_assert_eq!(value.to_string().parse(), Ok(value));
+                }
+            }
+            Ok(machine::Answer::Closed | machine::Answer::Away) | Err(_) => {}
         }
     }
 

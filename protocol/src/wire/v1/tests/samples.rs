@@ -1,6 +1,6 @@
 //! One of each thing that crosses the network, as it is usually and at its longest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use uuid::Uuid;
@@ -11,7 +11,10 @@ use crate::codec::encode;
 use crate::epoch::Epoch;
 use crate::hull::{Boot, COMMAND_LINE_MAX, Disk, Hull, Port};
 use crate::identity::{Certificate, Claim, NodeCertificate, Scopes, SecretKey, Signed, Statement};
-use crate::ids::{CallId, HoldId, ImageId, MachineId, NetworkId, NodeId, SiteId, TenantId};
+use crate::ids::{
+    CallId, HoldId, ImageId, MachineId, MachineName, NetworkId, NodeId, SiteId, TenantId,
+};
+use crate::kpi::{self, Observed};
 use crate::machine::guest::REASON_MAX;
 use crate::machine::{Goal, State};
 use crate::manifest::OnPartition;
@@ -322,7 +325,29 @@ pub(super) fn questions() -> Vec<(&'static str, Vec<u8>)> {
         ("Question::Site", encode(&machine::Question::Site { after: Some(machine) })),
         ("Answer::Site", encode(&machine::Answer::Site(Box::new(view())))),
         ("Answer::Closed", encode(&machine::Answer::Closed)),
+        ("Question::Kpis", encode(&machine::Question::Kpis { machine })),
+        ("Answer::Kpis", encode(&machine::Answer::Kpis(kpis()))),
+        ("Answer::Away", encode(&machine::Answer::Away)),
     ]
+}
+
+/// The machine that the samples are about.
+pub(super) const fn machine_name() -> MachineName {
+    MachineName { home: SiteId::from_bytes([1; 32]), machine: MachineId::from_uuid(uuid(3)) }
+}
+
+/// What a machine says of itself.
+pub(super) fn kpis() -> BTreeMap<kpi::Name, Observed> {
+    let observed = Observed { value: "-0.75".parse().unwrap(), age: Span::from_millis(300) };
+    BTreeMap::from([("Load".parse().unwrap(), observed)])
+}
+
+/// So many measures, each at its longest.
+pub(super) fn longest_kpis(many: usize) -> BTreeMap<kpi::Name, Observed> {
+    let value = "-9223372036854.775807".parse().unwrap();
+    let observed = Observed { value, age: Span::from_millis(u64::MAX) };
+    let name = |number: usize| format!("n{number:0>63}").parse().unwrap();
+    (0..many).map(|number| (name(number), observed)).collect()
 }
 
 fn view() -> SiteView {
