@@ -126,6 +126,9 @@ fn real_guests_reach_each_other_across_networks_of_a_group_and_no_other() -> Res
             let hops = if one.network == other.network { 64 } else { 63 };
             let (from, to) = (one.name, other.name);
             ensure!(said.contains(&format!("ttl={hops} ")), "{from} to {to}: {said}");
+            let (said, _) = one.guest.does(&format!("nslookup {to}-1.routed.internal"))?;
+            let named = said.contains(&format!("Address: {}", other.address));
+            ensure!(named, "{from} asks for {to} by name and hears: {said}");
         }
     }
     note(begun, "all of the group reach each other");

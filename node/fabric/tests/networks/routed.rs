@@ -152,6 +152,11 @@ fn networks_of_a_group_are_routed_wherever_their_machines_are() -> Result<()> {
                 assert!(reaches(guest, address)?, "guest {number} to {address}");
             }
         }
+        // Each is told the names of all; a network's services answer for those it is routed to.
+        for (name, address) in [("c2", "10.0.0.12"), ("c3", "10.0.1.13"), ("c4", "10.0.1.14")] {
+            let answer = guests[0].resolves(&format!("{name}.service.internal"), "A")?;
+            assert!(answer.contains(address), "{name}: {answer}");
+        }
         // A connection goes on in both directions, and not one packet of it is a stranger's.
         let listener = guests[3].listens("10.0.1.14:80")?;
         let _stream = guests[0].connects("10.0.1.14:80")?.context("no connection")?;
@@ -211,6 +216,7 @@ fn groups_and_the_lack_of_a_group_hold_between_networks() -> Result<()> {
         assert_eq!(world.converge(&apart)?, [Change::Nothing; 3]);
         assert!(!reaches(&guests[1], ADDRESSES[3][0])?);
         assert!(!reaches(&guests[1], ADDRESSES[2][0])?);
+        assert!(!guests[0].resolves("c4.service.internal", "A")?.contains("10.0.1.14"));
         assert!(!world.beta.run("ip -br link")?.contains("rsr"));
         Ok(())
     })

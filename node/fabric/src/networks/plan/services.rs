@@ -4,6 +4,7 @@
 //! prefixes. The same services, with the same addresses, are on every host that has a guest of
 //! the network, and each answers its own host's guests.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -13,6 +14,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::super::names::{Identity, Key, Kind, link_local};
 use super::super::wanted::{Lan, Member, Wanted};
 use super::door::{Door, between};
+use crate::name::HostName;
 
 /// Where guests ask for metadata over IPv4: EC2's address.
 pub(in super::super) const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -36,7 +38,8 @@ pub(in super::super) struct Services {
     pub(in super::super) addresses: Vec<IpNet>,
     /// Which card gets which addresses and name, as `dhcp-hostsfile` has it.
     pub(in super::super) leases: String,
-    /// The names of all cards, as `addn-hosts` has them.
+    /// The names of all cards, and of those on networks that this one is routed to, as `addn-hosts`
+    /// has them.
     pub(in super::super) names: String,
     /// By which it asks others for names that are not the network's; none if it does not.
     pub(in super::super) asking: Option<Asking>,
@@ -95,7 +98,8 @@ impl Services {
             mac,
             addresses,
             leases: lines(&members, lease),
-            names: lines(&members, |member| names(member, &domain(lan))),
+            names: lines(&members, |member| names(member, &domain(lan)))
+                + &names_around(lan, wanted),
             asking: Asking::of(lan, wanted, key, zone),
             settings: settings(lan, v4, v6) + &upstream(lan, wanted),
         }
@@ -197,6 +201,27 @@ fn names(member: &Member, domain: &str) -> String {
     let lines: Vec<String> =
         all.filter(|_| !words.is_empty()).map(|address| format!("{address}{words}")).collect();
     lines.join("\n")
+}
+
+/// The names on the networks that this one is routed to. A name that is on this network is meant here,
+/// wherever else it is.
+fn names_around(lan: &Lan, wanted: &Wanted) -> String {
+    let own: BTreeSet<&HostName> = lan.members.iter().flat_map(|member| &member.names).collect();
+    let with_it = wanted.routed.iter().filter(|routed| routed.lans.contains(&lan.identity));
+    let around: Vec<Identity> = with_it.flat_map(|routed| routed.lans.clone()).collect();
+    let is_around =
+        |other: &&Lan| other.identity != lan.identity && around.contains(&other.identity);
+    let mut text = String::new();
+    for other in wanted.lans.iter().filter(is_around) {
+        let mut members = other.members.clone();
+        for member in &mut members {
+            member.names.retain(|name| !own.contains(name));
+        }
+        members.sort_unstable_by_key(|member| (member.v4, member.v6, member.mac));
+        let members: Vec<&Member> = members.iter().collect();
+        text.push_str(&lines(&members, |member| names(member, &domain(other))));
+    }
+    text
 }
 
 fn lines(members: &[&Member], text: impl Fn(&Member) -> String) -> String {
