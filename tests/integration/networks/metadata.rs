@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::liar::dropped;
 use super::{HOME, HOSTS, Member};
 use crate::world::{World, until};
 
@@ -98,17 +99,34 @@ pub(super) fn a_token_is_its_guests_alone(members: &[Member]) -> Result<()> {
 
 /// Who asks by the address of another is not heard, be the other here or elsewhere; and goes on
 /// being heard as itself.
-pub(super) fn who_asks_as_another_is_told_nothing(members: &[Member]) -> Result<()> {
+pub(super) fn who_asks_as_another_is_told_nothing(world: &World, members: &[Member]) -> Result<()> {
     let [other, guest, ..] = members else { anyhow::bail!("not two machines") };
-    let address = |verb: &str| format!("ip address {verb} {}/32 dev eth0", other.address);
-    ensure!(guest.guest.can(&address("add"))?, "{} takes no address", guest.name);
-    let words = format!("-s {}", other.address);
-    let id = "/latest/meta-data/instance-id";
-    let (status, body) = asks_from(guest, &words, ("GET", id), &[], "")?;
-    ensure!(status == 0, "{} asks as {} and gets {status}: {body}", guest.name, other.name);
-    guest.guest.does(&address("del"))?;
-    let own = "/latest/meta-data/local-ipv4";
-    hears(guest, ("GET", own), &[], |status, body| (status, body) == (200, &guest.address))?;
+    let does = |command: &str| -> Result<()> {
+        let (said, done) = guest.guest.does(command)?;
+        ensure!(done, "{} does not do {command}: {said}", guest.name);
+        Ok(())
+    };
+    let asks_as = |address: &str| {
+        let route = "ip route replace 169.254.169.254/32 dev eth0 src";
+        does(&format!("{route} {address} && ip route get 169.254.169.254 | grep 'src {address}'"))
+    };
+    let own = ("GET", "/latest/meta-data/local-ipv4");
+    let is_heard =
+        || hears(guest, own, &[], |status, body| (status, body) == (200, &guest.address));
+    asks_as(&guest.address)?;
+    is_heard()?;
+    does(&format!("ip address add {}/32 dev eth0", other.address))?;
+    asks_as(&other.address)?;
+    let push = ("PUT", "/latest/kpi/Posed");
+    for (asked, headers, body) in [(own, &[][..], ""), (push, &["Content-Length: 1"], "1")] {
+        let before = dropped(world, &guest.host, "foreign-address")?;
+        let (status, body) = asks_from(guest, "-w 3", asked, headers, body)?;
+        ensure!(status == 0, "{} asks as {} and gets {status}: {body}", guest.name, other.name);
+        ensure!(dropped(world, &guest.host, "foreign-address")? > before, "it was not the filter");
+    }
+    asks_as(&guest.address)?;
+    does(&format!("ip address del {}/32 dev eth0", other.address))?;
+    is_heard()?;
     Ok(())
 }
 

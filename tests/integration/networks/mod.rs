@@ -185,7 +185,7 @@ fn real_guests_at_three_sites_share_their_network_and_nothing_else() -> Result<(
     metadata::each_is_told_of_itself(&world, &red[..2])?;
     metadata::each_is_told_of_itself(&world, &blue[1..2])?;
     metadata::a_token_is_its_guests_alone(red)?;
-    metadata::who_asks_as_another_is_told_nothing(red)?;
+    metadata::who_asks_as_another_is_told_nothing(&world, red)?;
     note(begun, "each guest is told of itself, and not by the address of another");
     metadata::what_a_guest_says_of_itself_is_read_at_home(&world, &red[..2])?;
     note(begun, "what a guest says of itself is read at home, where it runs there and at a peer");
