@@ -121,13 +121,17 @@ fn the_node() -> Result<()> {
 /// Calls and answers through the tunnel, one after the other, until they are to end.
 struct Flow {
     answered: AtomicU64,
+    /// Nothing more is to be called.
     is_over: AtomicBool,
+    /// The last call has its answer, or never will.
+    is_done: AtomicBool,
 }
 
 impl Flow {
     /// Has a flow run while `work` does. One lost packet ends it as a failure.
     fn during(work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let flow = Self { answered: AtomicU64::new(0), is_over: AtomicBool::new(false) };
+        let [is_over, is_done] = [false; 2].map(AtomicBool::new);
+        let flow = Self { answered: AtomicU64::new(0), is_over, is_done };
         let near = UdpSocket::bind("[fd00::1]:0")?;
         let far = within(FAR, || Ok(UdpSocket::bind("[fd00::2]:0")?))?;
         near.connect(far.local_addr()?)?;
@@ -138,7 +142,9 @@ impl Flow {
             let answers = scope.spawn(|| flow.answer(&far));
             let outcome = work(&flow);
             flow.is_over.store(true, Ordering::Relaxed);
-            calls.join().expect("a caller does not panic").context("a packet was lost")?;
+            let called = calls.join().expect("a caller does not panic");
+            flow.is_done.store(true, Ordering::Relaxed);
+            called.context("a packet was lost")?;
             answers.join().expect("who answers does not panic")?;
             outcome
         })
@@ -159,7 +165,7 @@ impl Flow {
 
     fn answer(&self, far: &UdpSocket) -> Result<()> {
         let mut call = [0; 8];
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_done.load(Ordering::Relaxed) {
             let Ok((length, from)) = far.recv_from(&mut call) else { continue };
             far.send_to(&call[..length], from)?;
         }
