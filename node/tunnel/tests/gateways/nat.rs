@@ -64,7 +64,7 @@ fn a_gateway_behind_nat_calls_and_is_answered_and_is_followed_when_the_nat_forge
         return Ok(());
     }
     let scene = behind_one()?;
-    translate("nat", " to :40000-40010")?;
+    translate("nat", " to :40000-40009")?;
     scene.converge_near(&wanted(1, 2, None))?;
     scene.converge_far(&wanted(2, 1, Some("192.0.2.1:51820".parse()?)))?;
     answers(&scene, "the gateway behind the NAT is reached")?;
@@ -83,7 +83,7 @@ fn a_gateway_behind_nat_calls_and_is_answered_and_is_followed_when_the_nat_forge
     wire((Some(FAR), "far0", "10.1.0.2/24"), ("nat", "home", "10.1.0.1/24"))?;
     wire((None, "near0", "192.0.2.1/24"), ("nat", "outside", "192.0.2.2/24"))?;
     run("ip -n far route replace default via 10.1.0.1")?;
-    translate("nat", " to :50000-50010")?;
+    translate("nat", " to :50000-50009")?;
     wait_for("it is known as the NAT has it now", || known(5000))?;
     answers(&scene, "it is reached as before")?;
     echo("10.9.0.2", &bytes(1 << 16))?;
