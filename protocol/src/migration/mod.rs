@@ -5,3 +5,4 @@
 //! bounded and known one by one.
 
 pub mod cookie;
+pub mod handover;
