@@ -214,7 +214,7 @@ fn the_words_of_the_interface_are_these() {
     let words = serde_json::json!({
         "states": [
             State::Defined, State::Placing, State::Staging, State::Active, State::Paused,
-            State::Suspended, State::Failed, State::Destroyed,
+            State::Suspended, State::Failed, State::Destroyed, State::Migrating,
         ],
         "goals": [
             Goal::Defined, Goal::Active, Goal::Paused, Goal::Suspended, Goal::Destroyed,
@@ -253,7 +253,8 @@ fn the_words_of_the_interface_are_these() {
             "PAUSED",
             "SUSPENDED",
             "FAILED",
-            "DESTROYED"
+            "DESTROYED",
+            "MIGRATING"
           ],
           "verbs": [
             "activate",

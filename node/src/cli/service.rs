@@ -199,9 +199,12 @@ pub(super) fn has_settled(service: &shapes::Service) -> bool {
         Stage::Running | Stage::Refused | Stage::Ending | Stage::Ended => true,
         Stage::Reserving | Stage::Committing => false,
         Stage::Starting => service.machines.iter().all(|machine| match machine.state {
-            State::Active | State::Paused | State::Suspended | State::Failed | State::Destroyed => {
-                true
-            }
+            State::Active
+            | State::Paused
+            | State::Suspended
+            | State::Migrating
+            | State::Failed
+            | State::Destroyed => true,
             State::Placing => !machine.reason.is_empty(),
             State::Defined | State::Staging => false,
         }),

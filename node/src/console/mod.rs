@@ -166,7 +166,7 @@ pub(crate) async fn attach_here(desk: &Desk, name: MachineName) -> Result<Duplex
     if desk.node_of(name) != Some(desk.node()) {
         return Err(Error::Unknown { name });
     }
-    if !matches!(state, State::Active | State::Paused | State::Staging) {
+    if !matches!(state, State::Active | State::Paused | State::Staging | State::Migrating) {
         return Err(Error::NotRunning { name, state });
     }
     let backend = desk

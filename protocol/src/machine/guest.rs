@@ -16,6 +16,23 @@
 //! it did before it was killed; and one that finds nothing in phase `Started` knows that a guest
 //! which may have run is gone, reports it, and the next start has the next epoch.
 //!
+//! **A guest that moves** between sites has a phase at each of them (see
+//! [`crate::migration::handover`]):
+//!
+//! ```text
+//!   source:       Started ----> Leaving ---(it stays)---> Started
+//!                                 |  | Absent                ^
+//!                                 |  v                       | the next start
+//!                                 | Missing --(it stays)-----+
+//!                                 +------(it has left)----> Released
+//!   destination:  Arriving --(taken)--> Started             Arriving --(refused)--> Released
+//! ```
+//!
+//! What is `Leaving` may stand still because all of it is elsewhere already, so its host does not let
+//! it go on; and one that ended meanwhile is `Missing` and not started again, before it is known that
+//! it stays. What is `Arriving` is brought on by what comes in, and its processors stand still until it
+//! is taken; from then on it is a guest that has run and stands, which is started by being let go on.
+//!
 //! The same holds for a suspended guest: its saved memory is deleted between `Prepared` and the
 //! first instruction, so it is never resumed twice from the same moment. A guest made from saved
 //! memory has an epoch of its own, so that whatever is still said of the one before is late.
@@ -28,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Goal, State};
 use crate::epoch::Epoch;
+use crate::migration::handover::Outcome;
 use crate::time::{Span, Timestamp};
 
 /// How often in a row a guest is started again after it failed or ended by itself.
@@ -52,6 +70,12 @@ pub enum Phase {
     Saved,
     /// It may be made from its saved memory; its processors have not run since it was saved.
     Restoring,
+    /// Its memory goes elsewhere: if it stands still, it is not let go on.
+    Leaving,
+    /// It ended while its memory went elsewhere, and may run there.
+    Missing,
+    /// What it is made of comes in from elsewhere; its processors have not run here.
+    Arriving,
     /// It does not run, and no further try is made until the tenant asks for one.
     Failed,
     /// Nothing is left of it.
@@ -150,6 +174,53 @@ impl Progress {
         Self { epoch, ..Self::new(epoch.home, Timestamp::default()) }
     }
 
+    /// A guest that comes in from elsewhere, where it ran or stood.
+    #[must_use]
+    pub fn arriving(home: u64, goal: Goal, now: Timestamp) -> Self {
+        let new = Self::new(home, now);
+        Self { epoch: new.epoch.started_anew(), goal, phase: Phase::Arriving, ..new }
+    }
+
+    /// Lets its memory go elsewhere, if it has any that is not on disk and is to keep it; whether that
+    /// is so.
+    pub fn leave(&mut self, now: Timestamp) -> bool {
+        let may = matches!(self.phase, Phase::Started(Power::Running | Power::Paused))
+            && matches!(self.goal, Goal::Active | Goal::Paused);
+        if may {
+            self.enter(Phase::Leaving, now);
+        }
+        may
+    }
+
+    /// Hears what came of its leaving.
+    pub fn told(&mut self, outcome: Outcome, now: Timestamp) {
+        match (self.phase, outcome) {
+            (Phase::Leaving | Phase::Missing, Outcome::Moved) => self.order(Goal::Destroyed, now),
+            (Phase::Leaving, Outcome::Stays) => self.enter(Phase::Started(Power::Paused), now),
+            (Phase::Missing, Outcome::Stays) => self.ended(now),
+            (
+                Phase::Idle
+                | Phase::Starting
+                | Phase::Started(_)
+                | Phase::Saved
+                | Phase::Restoring
+                | Phase::Arriving
+                | Phase::Failed
+                | Phase::Released,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Takes it, all of which is here and stands still; whether it was awaited.
+    pub fn take(&mut self, now: Timestamp) -> bool {
+        let is_awaited = self.phase == Phase::Arriving && self.goal != Goal::Destroyed;
+        if is_awaited {
+            self.enter(Phase::Started(Power::Paused), now);
+        }
+        is_awaited
+    }
+
     /// A guest that has been given room on another host, and nothing there yet. Its next start
     /// has a higher epoch than any before.
     #[must_use]
@@ -162,7 +233,13 @@ impl Progress {
     pub fn halt(&mut self, now: Timestamp) {
         self.again = None;
         match self.phase {
-            Phase::Starting | Phase::Started(_) | Phase::Restoring | Phase::Failed => {
+            Phase::Starting
+            | Phase::Started(_)
+            | Phase::Restoring
+            | Phase::Leaving
+            | Phase::Missing
+            | Phase::Arriving
+            | Phase::Failed => {
                 self.goal = Goal::Defined;
                 self.enter(Phase::Starting, now);
             }
@@ -201,6 +278,9 @@ impl Progress {
                 | Phase::Starting
                 | Phase::Started(_)
                 | Phase::Restoring
+                | Phase::Leaving
+                | Phase::Missing
+                | Phase::Arriving
                 | Phase::Released,
                 _,
             ) => {}
@@ -231,6 +311,7 @@ impl Progress {
                 Goal::Suspended | Goal::Destroyed => self.enter(Phase::Saved, now),
             },
             (Phase::Started(_), Seen::Absent) => self.ended(now),
+            (Phase::Leaving, Seen::Absent) => self.enter(Phase::Missing, now),
             (Phase::Starting, Seen::Absent) if self.goal == Goal::Defined => self.rest(now),
             (_, Seen::Failed { reason }) => self.failed(reason, now),
             _ => {}
@@ -252,6 +333,7 @@ impl Progress {
             | (Phase::Started(Power::Prepared), Goal::Active) => State::Staging,
             (Phase::Started(Power::Running), _) => State::Active,
             (Phase::Started(Power::Prepared | Power::Paused), _) => State::Paused,
+            (Phase::Leaving | Phase::Missing | Phase::Arriving, _) => State::Migrating,
             (Phase::Saved, _) => State::Suspended,
             (Phase::Failed, _) => State::Failed,
             (Phase::Released, _) => State::Destroyed,
@@ -305,7 +387,13 @@ impl Progress {
             Phase::Starting => !matches!(self.goal, Goal::Defined | Goal::Destroyed),
             Phase::Restoring => self.goal != Goal::Destroyed,
             Phase::Started(_) => self.goal == Goal::Active,
-            Phase::Idle | Phase::Saved | Phase::Failed | Phase::Released => false,
+            Phase::Idle
+            | Phase::Leaving
+            | Phase::Missing
+            | Phase::Arriving
+            | Phase::Saved
+            | Phase::Failed
+            | Phase::Released => false,
         };
         let reason = &readable(reason);
         self.restarts = self.restarts.saturating_add(1);

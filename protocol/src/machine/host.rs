@@ -75,6 +75,9 @@ pub fn next(progress: &Progress, found: Found) -> Action {
         | (Phase::Idle | Phase::Failed | Phase::Released | Phase::Saved, _, Some(process))
         | (Phase::Starting, Goal::Defined, Some(process)) => Action::Destroy(process.epoch),
         (Phase::Starting, Goal::Defined, None) => Action::Report(Seen::Absent),
+        // Who carries the memory brings these on, and nothing is done to them meanwhile.
+        (Phase::Leaving, _, Some(_)) | (Phase::Arriving | Phase::Missing, _, _) => Action::Nothing,
+        (Phase::Leaving, _, None) => Action::Report(Seen::Absent),
         (Phase::Starting, _, None) => Action::Prepare,
         (Phase::Restoring, _, None) => Action::Restore,
         (Phase::Starting | Phase::Restoring, _, Some(_)) => Action::Report(Seen::Prepared),

@@ -140,6 +140,8 @@ pub enum State {
     Failed,
     /// Gone.
     Destroyed,
+    /// On its way to another site; it runs at one of the two.
+    Migrating,
 }
 
 impl fmt::Display for State {
@@ -148,6 +150,7 @@ impl fmt::Display for State {
             Self::Defined => "DEFINED",
             Self::Placing => "PLACING",
             Self::Staging => "STAGING",
+            Self::Migrating => "MIGRATING",
             Self::Active => "ACTIVE",
             Self::Paused => "PAUSED",
             Self::Suspended => "SUSPENDED",

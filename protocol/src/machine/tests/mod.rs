@@ -9,12 +9,13 @@ use super::guest::{Phase, Power, Progress, REASON_MAX, RESTARTS_MAX, STEADY, See
 use super::host::{Action, Found, Process, next};
 use super::{Goal, Verb};
 use crate::epoch::Epoch;
+use crate::migration::handover::Outcome;
 use crate::time::{Span, Timestamp};
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 const GOALS: [Goal; 5] =
     [Goal::Defined, Goal::Active, Goal::Paused, Goal::Suspended, Goal::Destroyed];
-const PHASES: [Phase; 9] = [
+const PHASES: [Phase; 12] = [
     Phase::Idle,
     Phase::Starting,
     Phase::Started(Power::Prepared),
@@ -22,6 +23,9 @@ const PHASES: [Phase; 9] = [
     Phase::Started(Power::Paused),
     Phase::Saved,
     Phase::Restoring,
+    Phase::Leaving,
+    Phase::Missing,
+    Phase::Arriving,
     Phase::Failed,
     Phase::Released,
 ];
@@ -264,4 +268,73 @@ fn a_guest_that_is_to_end_after_all_does_not_start_again() {
     }
     progress.observe(progress.epoch, &Seen::Absent, START);
     assert_eq!((progress.phase, progress.wanted()), (Phase::Idle, Goal::Defined));
+}
+
+#[test]
+fn what_leaves_is_not_let_go_on_before_it_is_known_that_it_stays() {
+    let mut progress = guest(Phase::Started(Power::Running), Goal::Active);
+    assert!(progress.leave(START));
+    let still = Found {
+        process: Some(Process { epoch: progress.epoch, running: false }),
+        saved: false,
+        overdue: false,
+    };
+    assert_eq!(next(&progress, still), Action::Nothing);
+    let mut stays = progress.clone();
+    stays.told(Outcome::Stays, START);
+    assert_eq!(next(&stays, still), Action::Resume);
+    let mut moved = progress.clone();
+    moved.told(Outcome::Moved, START);
+    assert_eq!(next(&moved, still), Action::Destroy(progress.epoch));
+    let gone = Found { process: None, ..still };
+    assert_eq!(next(&moved, gone), Action::Wipe);
+}
+
+#[test]
+fn what_ended_on_its_way_starts_again_only_if_it_stays() {
+    let mut progress = guest(Phase::Started(Power::Running), Goal::Active);
+    assert!(progress.leave(START));
+    let gone = Found { process: None, saved: false, overdue: false };
+    assert_eq!(next(&progress, gone), Action::Report(Seen::Absent));
+    let epoch = progress.epoch;
+    progress.observe(epoch, &Seen::Absent, START);
+    assert_eq!((progress.phase, next(&progress, gone)), (Phase::Missing, Action::Nothing));
+    progress.told(Outcome::Stays, START);
+    assert!(progress.epoch > epoch);
+    assert_eq!(next(&progress, gone), Action::Prepare);
+}
+
+#[test]
+fn only_what_runs_or_stands_can_leave() {
+    for phase in PHASES {
+        for goal in GOALS {
+            let may = matches!(phase, Phase::Started(Power::Running | Power::Paused))
+                && matches!(goal, Goal::Active | Goal::Paused);
+            assert_eq!(guest(phase, goal).leave(START), may, "{phase:?}, {goal}");
+        }
+    }
+}
+
+#[test]
+fn what_arrives_stands_still_until_it_is_taken_and_is_ended_if_it_is_refused() {
+    for (goal, then) in [(Goal::Active, Action::Resume), (Goal::Paused, Action::Nothing)] {
+        let mut progress = Progress::arriving(4, goal, START);
+        let still = Found {
+            process: Some(Process { epoch: progress.epoch, running: false }),
+            saved: false,
+            overdue: false,
+        };
+        let gone = Found { process: None, ..still };
+        assert_eq!(
+            [next(&progress, still), next(&progress, gone)],
+            [Action::Nothing, Action::Nothing]
+        );
+        let mut refused = progress.clone();
+        refused.order(Goal::Destroyed, START);
+        assert!(!refused.take(START), "what is refused is never taken");
+        assert_eq!(next(&refused, still), Action::Destroy(progress.epoch));
+        assert_eq!(next(&refused, gone), Action::Wipe);
+        assert!(progress.take(START) && !progress.take(START));
+        assert_eq!(next(&progress, still), then);
+    }
 }

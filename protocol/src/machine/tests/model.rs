@@ -1,6 +1,7 @@
 //! A host as a model: a process or none, a file with saved memory or none, killed between any two
 //! steps of what it does. Whatever happens, in whatever order, a guest's processors start at most
-//! once in each epoch and from each save, and when the faults end it comes to where it should be.
+//! once in each epoch and from each save, and when the faults end it comes to where it should be. Its
+//! memory may go elsewhere meanwhile; what may run there does not run here.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use super::super::host::{Action, Found, Process, next};
 use super::super::{Goal, Verb};
 use super::START;
 use crate::epoch::Epoch;
+use crate::migration::handover::Outcome;
 use crate::time::{Span, Timestamp};
 
 /// Something that happens.
@@ -35,6 +37,13 @@ enum Event {
     Arrive { which: usize, again: bool },
     /// Time passes.
     Pass(Span),
+    /// Its memory is to go elsewhere.
+    Leave,
+    /// All of it is there. Whoever carries it does so in the place of the host's own steps, and not
+    /// beside one that is half done.
+    Copied,
+    /// It is known what came of that.
+    Told(Outcome),
 }
 
 /// What a process has in its memory.
@@ -73,6 +82,8 @@ struct World {
     boots: BTreeMap<Epoch, u32>,
     resumes: BTreeMap<u32, u32>,
     mishaps: u32,
+    /// All of it is elsewhere, and it may run there.
+    is_elsewhere: bool,
     census: Census,
 }
 
@@ -91,6 +102,7 @@ impl World {
             boots: BTreeMap::new(),
             resumes: BTreeMap::new(),
             mishaps: 0,
+            is_elsewhere: false,
             census: Census::new(),
         }
     }
@@ -128,6 +140,26 @@ impl World {
                 }
             }
             Event::Pass(span) => self.now = self.now + span,
+            Event::Leave => {
+                self.progress.leave(self.now);
+            }
+            Event::Copied => {
+                let is_at_work = !self.program.is_empty() || self.progress.phase != Phase::Leaving;
+                let epoch = self.progress.epoch;
+                let process = self.process.as_mut().filter(|it| it.0.epoch == epoch);
+                if let Some((process, _)) = process.filter(|_| !is_at_work) {
+                    process.running = false;
+                    self.is_elsewhere = true;
+                }
+            }
+            // What is not there is not taken.
+            Event::Told(Outcome::Moved) if !self.is_elsewhere => {}
+            Event::Told(outcome) => {
+                if matches!(self.progress.phase, Phase::Leaving | Phase::Missing) {
+                    self.progress.told(outcome, self.now);
+                    self.is_elsewhere &= outcome == Outcome::Moved;
+                }
+            }
         }
         self.judge();
     }
@@ -203,6 +235,8 @@ impl World {
     }
 
     fn judge(&self) {
+        let runs = self.process.is_some_and(|(process, _)| process.running);
+        assert!(!runs || !self.is_elsewhere, "it runs here and may run elsewhere");
         for (epoch, boots) in &self.boots {
             assert!(*boots <= 1, "{boots} boots in epoch {epoch}");
         }
@@ -221,6 +255,7 @@ impl World {
                 self.happen(Event::Arrive { which: 0, again: false });
             }
             self.happen(Event::Step);
+            self.happen(Event::Told(Outcome::Stays));
             self.overdue = self.asked;
         }
     }
@@ -258,6 +293,9 @@ const fn name(phase: Phase) -> &'static str {
         Phase::Started(Power::Paused) => "Paused",
         Phase::Saved => "Saved",
         Phase::Restoring => "Restoring",
+        Phase::Leaving => "Leaving",
+        Phase::Missing => "Missing",
+        Phase::Arriving => "Arriving",
         Phase::Failed => "Failed",
         Phase::Released => "Released",
     }
@@ -305,6 +343,10 @@ fn event() -> impl Strategy<Value = Event> {
         12 => (0_usize..4, prop::bool::weighted(0.2))
             .prop_map(|(which, again)| Event::Arrive { which, again }),
         1 => (1_u64..100).prop_map(|secs| Event::Pass(Span::from_secs(secs))),
+        3 => Just(Event::Leave),
+        4 => Just(Event::Copied),
+        2 => Just(Event::Told(Outcome::Stays)),
+        1 => Just(Event::Told(Outcome::Moved)),
     ]
 }
 
@@ -340,6 +382,12 @@ fn no_order_of_faults_starts_a_guest_twice_or_strands_it() {
         Failed: wipe
         Idle: nothing
         Idle: wipe
+        Leaving: destroy
+        Leaving: nothing
+        Leaving: report absent
+        Leaving: wipe
+        Missing: nothing
+        Missing: wipe
         Paused: destroy
         Paused: nothing
         Paused: pause

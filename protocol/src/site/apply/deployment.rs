@@ -394,7 +394,7 @@ fn is_through(row: &Machine) -> bool {
 /// Whether a machine has been started and is through with it, well or not.
 const fn has_started(row: &Machine) -> bool {
     match row.state() {
-        State::Active | State::Paused | State::Suspended | State::Failed => {
+        State::Active | State::Paused | State::Suspended | State::Migrating | State::Failed => {
             !matches!(row.goal, Goal::Defined)
         }
         State::Defined | State::Placing | State::Staging | State::Destroyed => false,
